@@ -1,0 +1,236 @@
+//! What can be configured: one struct for each section of `wsexec.toml`.
+//!
+//! Flags win over the environment, the environment over the file, the file over the defaults. The
+//! reading of files is in `load`; flags and the environment are laid over it by `cli`.
+
+mod load;
+
+pub use load::{ConfigError, load};
+
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The data directory: the store, and the first password until it is changed.
+    pub data: PathBuf,
+    /// `[http]`
+    pub http: Http,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[ssh]`
+    pub ssh: Ssh,
+    /// `[engine]`
+    pub engine: Engine,
+    /// `[store]`
+    pub store: Store,
+    /// `[log]`
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: "data".into(),
+            http: Http::default(),
+            tls: Tls::default(),
+            ssh: Ssh::default(),
+            engine: Engine::default(),
+            store: Store::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// How the service listens and what it takes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What `uri` begins with, such as `https://wsexec.example`; from the request where unset.
+    pub public_url: Option<String>,
+    /// The most connections at once; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// The largest body that is taken, in bytes.
+    pub body_limit: u64,
+    /// Seconds for a TLS handshake.
+    pub handshake_timeout: u64,
+    /// Seconds for a request's head, and for an idle connection to begin one.
+    pub head_timeout: u64,
+    /// Seconds for a whole request body.
+    pub body_timeout: u64,
+    /// Seconds that a write to a reader may stand still before its connection is closed.
+    pub write_timeout: u64,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            public_url: None,
+            max_connections: 4096,
+            body_limit: 1024 * 1024,
+            handshake_timeout: 10,
+            head_timeout: 30,
+            body_timeout: 30,
+            write_timeout: 60,
+        }
+    }
+}
+
+/// The certificate.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            cert: "certs/wsexec.crt".into(),
+            key: "certs/wsexec.key".into(),
+        }
+    }
+}
+
+/// How machines are reached.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ssh {
+    /// Private key files; the usual ones in `~/.ssh` and the agent where there is none.
+    pub identities: Vec<PathBuf>,
+    /// A file that holds the passphrase of the identities; `WSEXEC_SSH_PASSPHRASE` does the same.
+    pub passphrase_file: Option<PathBuf>,
+    /// Keys that are trusted, in OpenSSH's format; `~/.ssh/known_hosts` where unset.
+    pub known_hosts: Option<PathBuf>,
+    /// What to do with a host that is not known.
+    pub host_keys: HostKeys,
+    /// Seconds for the name look-up and the TCP connection.
+    pub connect_timeout: u64,
+    /// Seconds for the key exchange and the login.
+    pub login_timeout: u64,
+    /// Seconds for the machine to accept the script.
+    pub start_timeout: u64,
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self {
+            identities: Vec::new(),
+            passphrase_file: None,
+            known_hosts: None,
+            host_keys: HostKeys::AcceptNew,
+            connect_timeout: 10,
+            login_timeout: 20,
+            start_timeout: 20,
+        }
+    }
+}
+
+/// What to do with a host whose key is not known. A changed key is refused in every mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKeys {
+    /// Record its first key; from then on that one alone is right.
+    AcceptNew,
+    /// Only keys that were approved before.
+    Strict,
+}
+
+/// How scripts are run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// The most scripts that run at once.
+    pub max_running: usize,
+    /// The most scripts that run at once on one instance.
+    pub max_per_instance: usize,
+    /// What is kept of each stream of a task, in bytes.
+    pub output_limit: u64,
+    /// Seconds between TERM and KILL.
+    pub cancel_grace: u64,
+    /// Seconds that scripts get to end by themselves when the server stops.
+    pub stop_grace: u64,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            max_running: 256,
+            max_per_instance: 8,
+            output_limit: 16 * 1024 * 1024,
+            cancel_grace: 5,
+            stop_grace: 30,
+        }
+    }
+}
+
+/// The store.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// New tasks are refused before the free space of the disk falls under so many bytes.
+    pub min_free: u64,
+    /// Connections that read.
+    pub readers: usize,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            min_free: 512 * 1024 * 1024,
+            readers: 4,
+        }
+    }
+}
+
+/// What is logged, to stderr.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// How much.
+    pub level: LogLevel,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: LogLevel::Info,
+        }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what looks wrong.
+    Warn,
+    /// And a line for each request and task.
+    Info,
+    /// And what helps to find a fault.
+    Debug,
+}

@@ -1,0 +1,27 @@
+//! What the words mean: types, the task's state machine, validation, errors, time.
+//!
+//! No I/O, no framework, no serialisation: a rule that stands here holds for the API, the pages
+//! and the command line alike.
+
+mod clock;
+mod error;
+mod host_key;
+mod instance;
+mod page;
+mod secret;
+mod task;
+mod user;
+mod validate;
+
+pub use clock::{Clock, SystemClock};
+pub use error::{Error, Field, Kind, Result};
+pub use host_key::{HostKey, HostKeyState};
+pub use instance::{Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
+pub use page::{InstanceFilter, Order, Page, TaskFilter};
+pub use secret::{Secret, random_bytes, random_token};
+pub use task::{Amendment, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId};
+pub use user::{Role, User, UserId};
+pub use validate::{
+    Invalid, host, idempotency_key, login_user, name, new_password, port, script, tag, timeout,
+    username,
+};

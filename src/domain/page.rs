@@ -1,0 +1,71 @@
+use super::{InstanceId, InstanceState, State};
+
+/// The order of a list, by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Oldest first.
+    #[default]
+    Asc,
+    /// Newest first.
+    Desc,
+}
+
+/// Which part of a list: ids strictly between `after` and `before`, in an order, at most `limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Page {
+    /// At most so many rows; all where there is none.
+    pub limit: Option<u32>,
+    /// Only ids above this one.
+    pub after: Option<i64>,
+    /// Only ids below this one.
+    pub before: Option<i64>,
+    /// By id, which way.
+    pub order: Order,
+}
+
+impl Page {
+    /// The page that follows one that ended with `last`.
+    #[must_use]
+    pub fn following(self, last: i64) -> Self {
+        match self.order {
+            Order::Asc => Self {
+                after: Some(last),
+                ..self
+            },
+            Order::Desc => Self {
+                before: Some(last),
+                ..self
+            },
+        }
+    }
+}
+
+/// What a list of tasks is narrowed to. Each member that is set must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TaskFilter {
+    /// In this state.
+    pub state: Option<State>,
+    /// On this instance, removed or not.
+    pub instance: Option<InstanceId>,
+    /// Logging in as this user.
+    pub user: Option<String>,
+    /// With exactly this tag.
+    pub tag: Option<String>,
+    /// With exactly this name.
+    pub name: Option<String>,
+    /// With this text in the name, tag or script (ASCII letters in either case).
+    pub q: Option<String>,
+}
+
+/// What a list of instances is narrowed to. Each member that is set must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InstanceFilter {
+    /// In this state.
+    pub state: Option<InstanceState>,
+    /// With exactly this tag.
+    pub tag: Option<String>,
+    /// With exactly this address.
+    pub ip: Option<String>,
+    /// With this text in the address or tag.
+    pub q: Option<String>,
+}

@@ -1,0 +1,254 @@
+use super::{Error, Field, Result};
+use std::net::IpAddr;
+
+/// The longest script, in bytes: past that a shell's argument list is full (Linux limits one
+/// argument to 131,072 bytes, `MAX_ARG_STRLEN` in execve(2)).
+const SCRIPT_MAX: usize = 120_000;
+const NAME_MAX: usize = 255;
+const TAG_MAX: usize = 4_096;
+const USER_MAX: usize = 64;
+const PASSWORD_MAX: usize = 1_024;
+const TIMEOUT_MAX: i64 = 366 * 24 * 60 * 60;
+
+/// Gathers what is wrong with the fields of one input, so that the caller hears of all at once.
+#[derive(Debug, Default)]
+pub struct Invalid(Vec<Field>);
+
+impl Invalid {
+    /// Notes the field where the check failed.
+    pub fn check(&mut self, field: &'static str, outcome: std::result::Result<(), String>) {
+        if let Err(message) = outcome {
+            self.add(field, message);
+        }
+    }
+
+    /// Notes that a field is wrong.
+    pub fn add(
+        &mut self,
+        field: impl Into<std::borrow::Cow<'static, str>>,
+        message: impl Into<String>,
+    ) {
+        self.0.push(Field {
+            field: field.into(),
+            message: message.into(),
+        });
+    }
+
+    /// Nothing where nothing was noted.
+    ///
+    /// # Errors
+    /// [`super::Kind::Invalid`] with every field that was noted.
+    pub fn finish(self) -> Result<()> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::fields(self.0))
+        }
+    }
+}
+
+type Check = std::result::Result<(), String>;
+
+fn require(holds: bool, message: impl Into<String>) -> Check {
+    if holds { Ok(()) } else { Err(message.into()) }
+}
+
+/// A task's name: 1 to 255 characters, none of them a control character.
+///
+/// # Errors
+/// The sentence for the caller, as for every check here.
+pub fn name(text: &str) -> Check {
+    require(!text.is_empty(), "must not be empty")?;
+    require(
+        text.chars().count() <= NAME_MAX,
+        format!("must have at most {NAME_MAX} characters"),
+    )?;
+    require(
+        !text.chars().any(char::is_control),
+        "must not hold control characters",
+    )
+}
+
+/// A description: up to 4,096 characters; of the control characters only tab and line ends.
+pub fn tag(text: &str) -> Check {
+    require(
+        text.chars().count() <= TAG_MAX,
+        format!("must have at most {TAG_MAX} characters"),
+    )?;
+    require(
+        !text
+            .chars()
+            .any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')),
+        "must not hold control characters",
+    )
+}
+
+/// A script: 1 to 120,000 bytes, no NUL.
+pub fn script(text: &str) -> Check {
+    require(!text.is_empty(), "must not be empty")?;
+    require(
+        text.len() <= SCRIPT_MAX,
+        format!(
+            "has {} bytes; at most {SCRIPT_MAX} fit in an argument list",
+            text.len()
+        ),
+    )?;
+    require(!text.contains('\0'), "must not hold a NUL character")
+}
+
+/// A user to log in as: 1 to 64 letters, digits and `. _ @ + - $ \`, not beginning with `-`, so
+/// that it can never be read as an option.
+pub fn login_user(text: &str) -> Check {
+    account(text, "._@+-$\\")
+}
+
+/// A user of this service: as [`login_user`], without `$` and `\`. There is no colon in it, which
+/// HTTP basic could not carry (RFC 7617 section 2).
+pub fn username(text: &str) -> Check {
+    account(text, "._@+-")
+}
+
+fn account(text: &str, also: &str) -> Check {
+    require(!text.is_empty(), "must not be empty")?;
+    require(
+        text.len() <= USER_MAX,
+        format!("must have at most {USER_MAX} characters"),
+    )?;
+    let marks = also.chars().map(String::from).collect::<Vec<_>>().join(" ");
+    require(
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || also.contains(c)),
+        format!("may hold letters, digits and {marks} only"),
+    )?;
+    require(!text.starts_with('-'), "must not begin with -")
+}
+
+/// A password to be: 1 to 1,024 bytes without control characters, which HTTP basic cannot carry
+/// (RFC 7617 section 2).
+pub fn new_password(text: &str) -> Check {
+    require(!text.is_empty(), "must not be empty")?;
+    require(
+        text.len() <= PASSWORD_MAX,
+        format!("must have at most {PASSWORD_MAX} bytes"),
+    )?;
+    require(
+        !text.chars().any(char::is_control),
+        "must not hold control characters",
+    )
+}
+
+/// An IPv4 or IPv6 address, or a host name (RFC 1123 section 2.1: labels of 1 to 63 letters,
+/// digits and inner hyphens, 253 in all, the last label not a number).
+pub fn host(text: &str) -> Check {
+    const MESSAGE: &str = "must be an IPv4 address, an IPv6 address or a host name";
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    let last_is_number = text
+        .rsplit('.')
+        .next()
+        .is_none_or(|l| l.bytes().all(|b| b.is_ascii_digit()));
+    require(
+        text.len() <= 253 && text.split('.').all(label) && !last_is_number,
+        MESSAGE,
+    )
+}
+
+/// A TCP port: 1 to 65,535.
+pub fn port(number: i64) -> Check {
+    require(
+        (1..=65_535).contains(&number),
+        "must be a port from 1 to 65535",
+    )
+}
+
+/// A deadline for a whole run, in seconds: 1 to 366 days.
+pub fn timeout(seconds: i64) -> Check {
+    require(
+        (1..=TIMEOUT_MAX).contains(&seconds),
+        format!("must be from 1 to {TIMEOUT_MAX} seconds"),
+    )
+}
+
+/// An `Idempotency-Key`: 1 to 128 visible ASCII characters.
+pub fn idempotency_key(text: &str) -> Check {
+    require(
+        (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()),
+        "must have 1 to 128 visible ASCII characters",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_addresses_or_names_and_nothing_else() {
+        for good in [
+            "127.0.0.1",
+            "::1",
+            "fe80::1",
+            "localhost",
+            "a.b-c.example",
+            "1host.example",
+            "xn--bcher-kva.example",
+        ] {
+            assert_eq!(host(good), Ok(()), "{good}");
+        }
+        let long = format!("{}.example", "a".repeat(64));
+        for bad in [
+            "",
+            "-oProxyCommand=x",
+            "a b",
+            "a_b",
+            "256.1.1.1",
+            "1.2.3",
+            "a..b",
+            ".",
+            "a.",
+            "host:22",
+            "[::1]",
+            "u@h",
+            "a\nb",
+            "é",
+            &long,
+        ] {
+            assert!(host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn login_users_cannot_be_read_as_options() {
+        for good in ["root", "antoine", "DOMAIN\\user", "svc$", "a.b_c@d+e-f"] {
+            assert_eq!(login_user(good), Ok(()), "{good}");
+        }
+        let long = "a".repeat(65);
+        for bad in [
+            "",
+            "-oProxyCommand=x",
+            "a\nb",
+            "a b",
+            "a;b",
+            "é",
+            "a/b",
+            "a\0",
+            &long,
+        ] {
+            assert!(login_user(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_fit_in_one_argument() {
+        assert_eq!(script(&"x".repeat(120_000)), Ok(()));
+        assert!(script(&"x".repeat(120_001)).is_err());
+        assert!(script("").is_err());
+        assert!(script("a\0b").is_err());
+    }
+}
