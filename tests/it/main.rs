@@ -1,2 +1,11 @@
-#[test]
-fn x() {}
+//! The tests that go through the front door: HTTPS, the command line, a browser, against a real
+//! sshd. One binary, so that it links once.
+
+mod api;
+mod architecture;
+mod cli;
+mod engine;
+mod harness;
+mod security;
+mod ssh;
+mod ui;

@@ -1,0 +1,1 @@
+//! The JSON API: the contract, row by row.

@@ -1,0 +1,7 @@
+//! What the tests stand on: the built program on a free port, a client for it, a real sshd, an
+//! SSH server that misbehaves, a browser.
+
+pub mod app;
+pub mod browser;
+pub mod scripted;
+pub mod sshd;

@@ -1,0 +1,1 @@
+//! An SSH server that misbehaves as it is told.

@@ -1,0 +1,1 @@
+//! SSH against a real sshd and against one that misbehaves.
