@@ -20,6 +20,7 @@
 pub mod auth;
 pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod http;
 pub mod service;
 pub mod ssh;

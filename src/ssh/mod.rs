@@ -130,3 +130,19 @@ impl Connector {
         connect::connect(&self.inner, target).await
     }
 }
+
+/// What became of what a script had started, when it was told to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Termination {
+    /// The machine says that nothing of the script's session is left.
+    Confirmed,
+    /// It is not known, for this reason (part of a sentence, without a full stop).
+    Unconfirmed(String),
+}
+
+impl Session {
+    /// stub
+    pub async fn terminate(&mut self, _grace: Duration) -> Termination {
+        unimplemented!()
+    }
+}
