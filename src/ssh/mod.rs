@@ -17,8 +17,10 @@ mod known_hosts;
 mod login;
 mod reasons;
 mod session;
+mod terminate;
 
 pub use session::{Running, Session};
+pub use terminate::Termination;
 
 use crate::config;
 use crate::domain::{HostKey, Outcome, Secret};
@@ -128,21 +130,5 @@ impl Connector {
     /// With the outcome and the reason that the task gets.
     pub async fn connect(&self, target: &Target) -> Result<Session, Failure> {
         connect::connect(&self.inner, target).await
-    }
-}
-
-/// What became of what a script had started, when it was told to end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Termination {
-    /// The machine says that nothing of the script's session is left.
-    Confirmed,
-    /// It is not known, for this reason (part of a sentence, without a full stop).
-    Unconfirmed(String),
-}
-
-impl Session {
-    /// stub
-    pub async fn terminate(&mut self, _grace: Duration) -> Termination {
-        unimplemented!()
     }
 }
