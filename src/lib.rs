@@ -17,9 +17,11 @@
 //! use cases), [`http`] (what both front ends share), [`api`] (JSON), [`ui`] (pages), [`app`]
 //! (puts the parts together), [`cli`] (one file for each subcommand).
 
+pub mod auth;
 pub mod config;
 pub mod domain;
 pub mod http;
 pub mod service;
 pub mod ssh;
+pub mod store;
 pub mod tls;
