@@ -17,6 +17,8 @@
 //! use cases), [`http`] (what both front ends share), [`api`] (JSON), [`ui`] (pages), [`app`]
 //! (puts the parts together), [`cli`] (one file for each subcommand).
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
