@@ -24,3 +24,4 @@ pub mod domain;
 pub mod http;
 pub mod service;
 pub mod ssh;
+pub mod tls;
