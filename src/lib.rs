@@ -18,10 +18,12 @@
 //! (puts the parts together), [`cli`] (one file for each subcommand).
 
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
 pub mod service;
 pub mod ssh;
+pub mod store;
 pub mod tls;
