@@ -61,6 +61,15 @@ impl Failure {
     }
 }
 
+/// The keys that a login offers, in words for a person.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    /// Those that are offered.
+    pub usable: Vec<String>,
+    /// Why others are not.
+    pub unusable: Vec<String>,
+}
+
 /// What a running script does. After [`Event::Exited`], [`Event::Signalled`] or
 /// [`Event::Disconnected`] nothing follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +131,11 @@ impl Connector {
                 logins: TaskTracker::new(),
             }),
         }
+    }
+
+    /// The keys that a login would offer now.
+    pub async fn keys(&self) -> Keys {
+        login::keys(&self.inner).await
     }
 
     /// Connects, checks the host key, logs in.
