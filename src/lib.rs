@@ -18,8 +18,10 @@
 //! (puts the parts together), [`cli`] (one file for each subcommand).
 
 pub mod api;
+pub mod auth;
 pub mod config;
 pub mod domain;
 pub mod http;
 pub mod service;
 pub mod ssh;
+pub mod store;

@@ -8,34 +8,15 @@ mod output;
 mod tasks;
 mod users;
 
+pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
 pub use actor::{Action, Actor};
 pub use output::{EventId, Events, OutputReader, TaskEvent, View};
-pub use tasks::TaskUpdate;
 
 use crate::domain::Result;
 
 /// The use cases; cheap to clone.
 #[derive(Clone)]
 pub struct Service {}
-
-/// The condition of an `If-Match` header (RFC 9110 section 13.1.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IfMatch {
-    /// `*`: whatever version it has.
-    Any,
-    /// One of these versions; a tag that is none of ours matches nothing.
-    Versions(Vec<i64>),
-}
-
-/// What an `Idempotency-Key` header stands for: the same key and the same body from the same user
-/// on the same route are one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Idempotency {
-    /// 1 to 128 visible characters.
-    pub key: String,
-    /// SHA-256 of the body as it came.
-    pub fingerprint: [u8; 32],
-}
 
 impl Service {
     /// The most rows that one call of a list gives: a longer list is read in several calls, so

@@ -1,16 +1,6 @@
-use super::{Actor, Idempotency, IfMatch, Service};
-use crate::domain::{Amendment, NewTask, Page, Result, State, Task, TaskFilter, TaskId};
+use super::{Actor, Idempotency, IfMatch, Service, TaskUpdate};
+use crate::domain::{NewTask, Page, Result, Task, TaskFilter, TaskId};
 use std::time::Duration;
-
-/// A partial update of a task: what is unset stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TaskUpdate {
-    /// `ABORT` asks for a cancel; the state that it has already changes nothing; every other one
-    /// is a conflict.
-    pub state: Option<State>,
-    /// Changes of the result, taken where they change nothing, and after the end.
-    pub amend: Amendment,
-}
 
 impl Service {
     /// One batch of a list: at most [`Service::BATCH`] rows, also where `page.limit` is higher or
@@ -64,7 +54,7 @@ impl Service {
         unimplemented!()
     }
 
-    /// Removes a task with its output and its record of amendments.
+    /// Removes a task with its output; the record of its amendments stays.
     ///
     /// # Errors
     /// `NotFound`, `PreconditionFailed`, `Conflict` until it has ended.
