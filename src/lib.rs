@@ -25,3 +25,4 @@ pub mod http;
 pub mod service;
 pub mod ssh;
 pub mod store;
+pub mod tls;
