@@ -21,7 +21,7 @@ enum NumberOrText {
 
 /// What is needed to post a task.
 #[derive(Object)]
-#[oai(rename = "NewTask", example)]
+#[oai(rename = "NewTask", example, skip_serializing_if_is_none)]
 pub struct NewTaskBody {
     /// What to call it: 1 to 255 characters.
     name: String,
@@ -80,7 +80,7 @@ fn timeout(members: &mut Members) -> Option<u32> {
 
 /// What is needed to declare an instance.
 #[derive(Object)]
-#[oai(rename = "NewInstance", example)]
+#[oai(rename = "NewInstance", example, skip_serializing_if_is_none)]
 pub struct NewInstanceBody {
     /// IPv4 or IPv6 address, or host name.
     ip: String,
@@ -196,7 +196,7 @@ fn require_same_id(named: Option<i64>, id: i64) -> Result<()> {
 /// A partial update of a task: what is left out stays as it is. The other members of a task are
 /// taken too where they are unchanged, so that what was read can be sent back.
 #[derive(Object)]
-#[oai(rename = "TaskChange", example)]
+#[oai(rename = "TaskChange", example, skip_serializing_if_is_none)]
 pub struct TaskChangeBody {
     /// Which task; required where the path does not say it.
     id: Option<i64>,
@@ -315,7 +315,7 @@ impl Input for TaskChange {
 /// A partial update of an instance: what is left out stays as it is. `uri` and `host_key` are
 /// taken too where they are unchanged, so that what was read can be sent back.
 #[derive(Object)]
-#[oai(rename = "InstanceChange", example)]
+#[oai(rename = "InstanceChange", example, skip_serializing_if_is_none)]
 pub struct InstanceChangeBody {
     /// Which instance; required where the path does not say it.
     id: Option<i64>,

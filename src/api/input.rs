@@ -1,5 +1,6 @@
 use super::word::{OneOf, Word};
 use crate::domain::{Error, Field, Kind, Result};
+use crate::http::read_body;
 use poem::http::header::CONTENT_TYPE;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
@@ -56,7 +57,7 @@ impl<'a, T: Input> ApiExtractor<'a> for Json<T> {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         require_json(request)?;
-        let bytes = body.take()?.into_bytes().await?;
+        let bytes = read_body(body).await?;
         Ok(Self {
             value: T::read(Members::parse(&bytes)?)?,
             fingerprint: Sha256::digest(&bytes).into(),

@@ -24,8 +24,8 @@ mod wire;
 mod word;
 
 use crate::domain::{Order, Page};
+use crate::http::with_allow;
 use crate::service::Service;
-use allow::Methods;
 use body::Streamed;
 use param::{Id, Int, Query};
 use poem::{IntoEndpoint, Route};
@@ -135,13 +135,12 @@ pub fn mount(route: Route, service: &Service) -> Route {
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))
             .description(DESCRIPTION)
             .server("/");
-    let (json, html) = (api.spec(), api.swagger_ui_html());
-    let only_get = |path, endpoint| Methods::get_only(path).told_by(endpoint);
+    let (json, html) = (document::tidy(&api.spec()), api.swagger_ui_html());
     route
         .at(
             "/openapi.json",
-            only_get("/openapi.json", document::json(json)),
+            with_allow(document::json(json), allow::methods),
         )
-        .at("/docs", only_get("/docs", document::page(html)))
-        .nest_no_strip("/wsexec", Methods::of::<Api>().told_by(api.into_endpoint()))
+        .at("/docs", with_allow(document::page(html), allow::methods))
+        .nest_no_strip("/wsexec", with_allow(api.into_endpoint(), allow::methods))
 }

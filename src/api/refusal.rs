@@ -71,7 +71,7 @@ fn description(status: u16) -> &'static str {
 #[derive(Object)]
 #[oai(rename = "Problem")]
 struct Problem {
-    /// What kind of problem it is, as a URI reference.
+    /// Always `about:blank`: the status says what kind of problem it is.
     r#type: String,
     /// The same in a few words.
     title: String,
@@ -79,6 +79,8 @@ struct Problem {
     status: u16,
     /// What happened this time, for a person.
     detail: String,
+    /// Finds this request in the server's log.
+    request_id: Option<String>,
     /// A short phrase, for clients of the service that this one replaces.
     error: String,
     /// What is wrong with which member or parameter; there for status 400 alone.
