@@ -22,3 +22,4 @@ pub mod domain;
 pub mod http;
 pub mod service;
 pub mod ssh;
+pub mod ui;

@@ -43,3 +43,45 @@ impl poem::error::ResponseError for domain::Error {
         unimplemented!()
     }
 }
+
+/// The layer below gives it.
+pub fn peer(_: &Request) -> std::net::IpAddr {
+    unimplemented!()
+}
+/// The layer below gives it.
+pub fn session_token(_: &Request) -> Option<domain::Secret> {
+    unimplemented!()
+}
+/// The layer below gives it.
+pub fn set_session(_: &mut Response, _: &domain::Secret) {
+    unimplemented!()
+}
+/// The layer below gives it.
+pub fn clear_session(_: &mut Response) {
+    unimplemented!()
+}
+/// The layer below gives it.
+pub fn from_poem(_: poem::Error) -> domain::Error {
+    unimplemented!()
+}
+/// The layer below gives it.
+pub fn describe(_: &domain::Error, _: &mut Response) {
+    unimplemented!()
+}
+/// The layer below gives it.
+#[derive(Debug)]
+pub struct RequestId;
+impl RequestId {
+    /// The layer below gives it.
+    pub fn current() -> Option<Self> {
+        unimplemented!()
+    }
+    /// The layer below gives it.
+    pub fn as_str(&self) -> &str {
+        unimplemented!()
+    }
+}
+/// The layer below gives it.
+pub fn problem(_: &domain::Error) -> Response {
+    unimplemented!()
+}
