@@ -2,7 +2,7 @@
 
 use super::Arguments;
 use crate::cli::Failure;
-use crate::domain::{Gap, Secret, Stream};
+use crate::domain::{self, Gap, Secret, Stream};
 use reqwest::header::RANGE;
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
@@ -103,7 +103,7 @@ impl Client {
 
     /// Posts a task. Where the answer is lost it is asked for again, with the same key.
     pub(super) async fn post(&self, instance: i64, ask: &Arguments) -> Result<Task, Failure> {
-        let key = uuid::Uuid::new_v4().to_string();
+        let key = domain::random_token();
         let body = json!({
             "name": "wsexec run", "instance": instance, "user": ask.user, "script": ask.script,
         });
@@ -111,7 +111,7 @@ impl Client {
         loop {
             let request = self
                 .request(Method::POST, "/tasks")
-                .header("Idempotency-Key", &key)
+                .header("Idempotency-Key", key.expose())
                 .json(&body);
             tries += 1;
             match request.send().await {
