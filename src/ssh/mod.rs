@@ -17,8 +17,10 @@ mod known_hosts;
 mod login;
 mod reasons;
 mod session;
+mod terminate;
 
 pub use session::{Running, Session};
+pub use terminate::Termination;
 
 use crate::config;
 use crate::domain::{HostKey, Outcome, Secret};
