@@ -8,6 +8,7 @@ mod error;
 mod host_key;
 mod instance;
 mod page;
+mod precondition;
 mod secret;
 mod task;
 mod user;
@@ -18,8 +19,11 @@ pub use error::{Error, Field, Kind, Result};
 pub use host_key::{HostKey, HostKeyState};
 pub use instance::{Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
+pub use precondition::{Idempotency, IfMatch};
 pub use secret::{Secret, random_bytes, random_token};
-pub use task::{Amendment, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId};
+pub use task::{
+    Amendment, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId, TaskUpdate,
+};
 pub use user::{Role, User, UserId};
 pub use validate::{
     Invalid, host, idempotency_key, login_user, name, new_password, port, script, tag, timeout,

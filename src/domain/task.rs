@@ -438,6 +438,16 @@ impl Amendment {
     }
 }
 
+/// A partial update of a task: what is unset stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskUpdate {
+    /// `ABORT` asks for a cancel; the state that it has already changes nothing; every other one
+    /// is a conflict.
+    pub state: Option<State>,
+    /// Changes of the result, taken where they change nothing, and after the end.
+    pub amend: Amendment,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,18 +1,75 @@
 //! What both front ends share: the listener, the status table, who asks, request ids, security
 //! headers, limits, the access log, health.
+//!
+//! `app` puts [`stack`] around the routes and gives the result to a [`Server`].
 
-use crate::domain;
-use crate::service::Actor;
-use poem::http::StatusCode;
-use poem::{FromRequest, Request, RequestBody, Response};
+mod body;
+mod connection;
+mod headers;
+mod health;
+mod listener;
+mod login;
+mod methods;
+mod origin;
+mod plain;
+mod problem;
+mod request_id;
+mod site;
+mod stack;
+mod watch;
+
+pub use body::read_body;
+pub use listener::{Protocol, Server};
+pub use login::{clear_session, peer, session_token, set_session};
+pub use methods::{not_allowed, with_allow};
+pub use problem::{describe, from_poem, problem, status};
+pub use request_id::RequestId;
+pub use stack::stack;
+
+use crate::config;
+use crate::domain::{Error, Kind};
+use crate::service::{Actor, Service};
+use poem::{FromRequest, Request, RequestBody};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// What [`stack`] has to know.
+pub struct Settings {
+    /// `[http]`
+    pub http: config::Http,
+    /// The DNS names of the certificate; `*.example` stands for one label.
+    pub names: Vec<String>,
+    /// The addresses of the certificate.
+    pub addresses: Vec<IpAddr>,
+    /// Where the listener is bound.
+    pub local: SocketAddr,
+    /// The use cases.
+    pub service: Service,
+}
+
+/// What [`stack`] leaves in a request for the extractors.
+#[derive(Clone)]
+struct Context {
+    site: Arc<site::Site>,
+    actor: Option<Actor>,
+}
+
+impl Context {
+    fn of(request: &Request) -> poem::Result<&Self> {
+        let missing = || Error::internal("a route stands outside of http::stack");
+        Ok(request.data::<Self>().ok_or_else(missing)?)
+    }
+}
 
 /// Who asks. A handler that takes one cannot be reached without a login: the extractor fails with
 /// `Unauthenticated` where neither HTTP basic nor a session was shown.
 pub struct Caller(pub Actor);
 
 impl<'a> FromRequest<'a> for Caller {
-    async fn from_request(_request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        unimplemented!()
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        let actor = Context::of(request)?.actor.clone();
+        let missing = || Error::new(Kind::Unauthenticated, "Log in first.");
+        Ok(Self(actor.ok_or_else(missing)?))
     }
 }
 
@@ -22,66 +79,7 @@ impl<'a> FromRequest<'a> for Caller {
 pub struct BaseUrl(pub String);
 
 impl<'a> FromRequest<'a> for BaseUrl {
-    async fn from_request(_request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
-        unimplemented!()
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self(Context::of(request)?.site.base_url(request)))
     }
-}
-
-/// The status table: the one place where a kind of error becomes a status.
-pub fn status(_kind: domain::Kind) -> StatusCode {
-    unimplemented!()
-}
-
-/// Makes `?` work in handlers: the answer is RFC 9457 `application/problem+json`. The pages turn
-/// the same error into HTML by downcasting it.
-impl poem::error::ResponseError for domain::Error {
-    fn status(&self) -> StatusCode {
-        status(self.kind())
-    }
-
-    fn as_response(&self) -> Response {
-        unimplemented!()
-    }
-}
-
-/// The layer below gives it.
-pub fn peer(_: &Request) -> std::net::IpAddr {
-    unimplemented!()
-}
-/// The layer below gives it.
-pub fn session_token(_: &Request) -> Option<domain::Secret> {
-    unimplemented!()
-}
-/// The layer below gives it.
-pub fn set_session(_: &mut Response, _: &domain::Secret) {
-    unimplemented!()
-}
-/// The layer below gives it.
-pub fn clear_session(_: &mut Response) {
-    unimplemented!()
-}
-/// The layer below gives it.
-pub fn from_poem(_: poem::Error) -> domain::Error {
-    unimplemented!()
-}
-/// The layer below gives it.
-pub fn describe(_: &domain::Error, _: &mut Response) {
-    unimplemented!()
-}
-/// The layer below gives it.
-#[derive(Debug)]
-pub struct RequestId;
-impl RequestId {
-    /// The layer below gives it.
-    pub fn current() -> Option<Self> {
-        unimplemented!()
-    }
-    /// The layer below gives it.
-    pub fn as_str(&self) -> &str {
-        unimplemented!()
-    }
-}
-/// The layer below gives it.
-pub fn problem(_: &domain::Error) -> Response {
-    unimplemented!()
 }

@@ -2,10 +2,32 @@
 //!
 //! It speaks in a [`Connector`], a [`Session`] and [`Event`]s, so that another SSH library can
 //! stand behind the same words.
+//!
+//! thrussh logs packets, and with them secrets, at debug and trace, through the `log` crate under
+//! the targets `thrussh`, `thrussh_keys` and `cryptovec`: whoever sets up logging must cut these
+//! below errors, whatever the configuration says.
+
+mod agent;
+mod connect;
+mod files;
+mod handler;
+mod host_keys;
+mod identities;
+mod known_hosts;
+mod login;
+mod reasons;
+mod session;
+mod terminate;
+
+pub use session::{Running, Session};
+pub use terminate::Termination;
 
 use crate::config;
-use crate::domain::{HostKey, Outcome};
+use crate::domain::{HostKey, Outcome, Secret};
 use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
 /// Where to connect and as whom.
 #[derive(Debug, Clone)]
@@ -30,6 +52,24 @@ pub struct Failure {
     pub reason: String,
 }
 
+impl Failure {
+    fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The keys that a login offers, in words for a person.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    /// Those that are offered.
+    pub usable: Vec<String>,
+    /// Why others are not.
+    pub unusable: Vec<String>,
+}
+
 /// What a running script does. After [`Event::Exited`], [`Event::Signalled`] or
 /// [`Event::Disconnected`] nothing follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,55 +88,61 @@ pub enum Event {
 
 /// Makes connections. One for the whole program; cheap to clone.
 #[derive(Clone)]
-pub struct Connector {}
+pub struct Connector {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    timeouts: Timeouts,
+    host_keys: config::HostKeys,
+    known_hosts: known_hosts::File,
+    identities: identities::Identities,
+    /// Logins that run. Each ends by itself once its socket is shut down.
+    logins: TaskTracker,
+}
+
+/// The deadlines of the configuration.
+#[derive(Debug, Clone, Copy)]
+struct Timeouts {
+    connect: Duration,
+    login: Duration,
+    start: Duration,
+}
 
 impl Connector {
     /// Loads nothing yet: identities and known hosts are read when a connection needs them, so
     /// that a key added later is found.
-    pub fn new(_config: &config::Ssh) -> Self {
-        Self {}
+    pub fn new(config: &config::Ssh) -> Self {
+        let passphrase = std::env::var("WSEXEC_SSH_PASSPHRASE").ok().map(Secret::new);
+        Self {
+            inner: Arc::new(Inner {
+                timeouts: Timeouts {
+                    connect: Duration::from_secs(config.connect_timeout),
+                    login: Duration::from_secs(config.login_timeout),
+                    start: Duration::from_secs(config.start_timeout),
+                },
+                host_keys: config.host_keys,
+                known_hosts: known_hosts::File::new(config.known_hosts.clone()),
+                identities: identities::Identities::new(
+                    config.identities.clone(),
+                    config.passphrase_file.clone(),
+                    passphrase,
+                ),
+                logins: TaskTracker::new(),
+            }),
+        }
+    }
+
+    /// The keys that a login would offer now.
+    pub async fn keys(&self) -> Keys {
+        login::keys(&self.inner).await
     }
 
     /// Connects, checks the host key, logs in.
     ///
     /// # Errors
     /// With the outcome and the reason that the task gets.
-    pub async fn connect(&self, _target: &Target) -> Result<Session, Failure> {
-        unimplemented!()
-    }
-}
-
-/// A connection that is logged in. It is closed, socket and all, when it is dropped.
-pub struct Session {}
-
-impl Session {
-    /// The key that the server has proved to hold.
-    pub fn host_key(&self) -> &HostKey {
-        unimplemented!()
-    }
-
-    /// Hands a command to the user's login shell, as `ssh user@host COMMAND` does. stdin is empty.
-    ///
-    /// # Errors
-    /// `start_failed` where the server opens no channel, refuses the request or does not answer.
-    pub async fn exec(&mut self, _command: &str) -> Result<Running, Failure> {
-        unimplemented!()
-    }
-}
-
-/// A command that runs.
-pub struct Running {}
-
-impl Running {
-    /// What it does next. The buffer behind it is bounded: what is not taken makes the machine
-    /// wait. Cancel safe.
-    pub async fn next(&mut self) -> Event {
-        unimplemented!()
-    }
-
-    /// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore
-    /// it: OpenSSH does for root.
-    pub async fn signal(&mut self, _signal: &str) {
-        unimplemented!()
+    pub async fn connect(&self, target: &Target) -> Result<Session, Failure> {
+        connect::connect(&self.inner, target).await
     }
 }

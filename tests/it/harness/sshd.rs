@@ -1,1 +1,271 @@
-//! A real sshd on a free loopback port, with keys made for the run.
+//! A real OpenSSH server on a loopback port, with keys made for the run.
+
+use std::fs;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What `ssh-keygen -t` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Ed25519,
+    Rsa,
+    Ecdsa,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::Rsa => "rsa",
+            Self::Ecdsa => "ecdsa",
+        }
+    }
+}
+
+/// Makes a key pair with `ssh-keygen`: `path`, and `path.pub`. `format` is `RFC4716` (OpenSSH's
+/// own), `PKCS8` or `PEM`.
+pub fn keygen(path: &Path, kind: Kind, format: &str, passphrase: &str) {
+    let bits: &[&str] = if kind == Kind::Rsa {
+        &["-b", "2048"]
+    } else {
+        &[]
+    };
+    let output = Command::new("ssh-keygen")
+        .args([
+            "-q",
+            "-t",
+            kind.as_str(),
+            "-m",
+            format,
+            "-C",
+            "",
+            "-N",
+            passphrase,
+            "-f",
+        ])
+        .arg(path)
+        .args(bits)
+        .stdin(Stdio::null())
+        .output()
+        .expect("ssh-keygen runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// `TYPE BASE64` of a public key file.
+pub fn public_key(path: &Path) -> String {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pub");
+    fs::read_to_string(name).unwrap().trim_end().to_owned()
+}
+
+/// `SHA256:...` of a key file, from `ssh-keygen -l`.
+pub fn fingerprint(path: &Path) -> String {
+    let output = Command::new("ssh-keygen")
+        .arg("-lf")
+        .arg(path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+/// The user that the tests run as, whom the server lets in.
+pub fn user() -> String {
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
+/// How the server is to be.
+pub struct Builder {
+    address: IpAddr,
+    host_keys: Vec<Kind>,
+    lines: Vec<String>,
+}
+
+impl Builder {
+    /// Where it listens, instead of 127.0.0.1.
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// Its host keys, instead of ed25519 and RSA.
+    pub fn host_keys(mut self, kinds: &[Kind]) -> Self {
+        self.host_keys = kinds.to_vec();
+        self
+    }
+
+    /// A line of sshd_config, before all others (the first value of a keyword wins).
+    pub fn line(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// Starts it and waits until it takes connections.
+    pub fn start(self) -> Sshd {
+        if rustix::process::getuid().is_root() {
+            fs::create_dir_all("/run/sshd").expect("sshd's own directory");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        keygen(&dir.path().join("client"), Kind::Ed25519, "RFC4716", "");
+        fs::copy(
+            dir.path().join("client.pub"),
+            dir.path().join("authorized_keys"),
+        )
+        .unwrap();
+        for kind in &self.host_keys {
+            keygen(&host_key_path(dir.path(), *kind), *kind, "RFC4716", "");
+        }
+        // Between the choice of a port and sshd's bind somebody else may take it.
+        for _ in 0..20 {
+            let address = free_port(self.address);
+            let child = self.spawn(dir.path(), address);
+            if let Some(child) = wait_until_up(child, address) {
+                return Sshd {
+                    address,
+                    dir,
+                    child,
+                };
+            }
+        }
+        let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+        panic!("sshd does not start: {log}");
+    }
+
+    fn spawn(&self, dir: &Path, address: SocketAddr) -> Child {
+        let mut config = self.lines.join("\n");
+        config.push_str(&format!(
+            "\nListenAddress {}\nPort {}\nPidFile none\nUsePAM no\nStrictModes no\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\n\
+             MaxStartups 1000\nAuthorizedKeysFile {}/authorized_keys\n",
+            address.ip(),
+            address.port(),
+            dir.display()
+        ));
+        for kind in &self.host_keys {
+            config.push_str(&format!(
+                "HostKey {}\n",
+                host_key_path(dir, *kind).display()
+            ));
+        }
+        fs::write(dir.join("sshd_config"), config).unwrap();
+        Command::new("/usr/sbin/sshd")
+            .args(["-D", "-e", "-f"])
+            .arg(dir.join("sshd_config"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(dir.join("log")).unwrap())
+            .spawn()
+            .expect("sshd is installed")
+    }
+}
+
+/// A server that runs until it is dropped.
+pub struct Sshd {
+    address: SocketAddr,
+    dir: TempDir,
+    child: Child,
+}
+
+impl Sshd {
+    /// With the usual settings.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// With other settings.
+    pub fn builder() -> Builder {
+        Builder {
+            address: Ipv4Addr::LOCALHOST.into(),
+            host_keys: vec![Kind::Ed25519, Kind::Rsa],
+            lines: Vec::new(),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// A directory for what a test needs; gone with the server.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A private key (ed25519, OpenSSH's format) that the server lets in.
+    pub fn identity(&self) -> PathBuf {
+        self.dir().join("client")
+    }
+
+    /// Lets another key in.
+    pub fn authorize(&self, identity: &Path) {
+        use std::io::Write as _;
+        let path = self.dir().join("authorized_keys");
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        writeln!(file, "{}", public_key(identity)).unwrap();
+    }
+
+    /// One of its host keys: the private file.
+    pub fn host_key(&self, kind: Kind) -> PathBuf {
+        host_key_path(self.dir(), kind)
+    }
+
+    /// What it wrote to its log.
+    pub fn log(&self) -> String {
+        let mut log = String::new();
+        let mut file = fs::File::open(self.dir().join("log")).unwrap();
+        file.read_to_string(&mut log).unwrap();
+        log
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn host_key_path(dir: &Path, kind: Kind) -> PathBuf {
+    dir.join(format!("host_{}", kind.as_str()))
+}
+
+fn free_port(address: IpAddr) -> SocketAddr {
+    let listener = TcpListener::bind((address, 0)).expect("a loopback port");
+    listener.local_addr().unwrap()
+}
+
+/// The child, once it takes connections; nothing where it ended instead.
+fn wait_until_up(mut child: Child, address: SocketAddr) -> Option<Child> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        if TcpStream::connect(address).is_ok() {
+            return Some(child);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}

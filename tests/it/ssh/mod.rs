@@ -1,1 +1,83 @@
-//! SSH against a real sshd and against one that misbehaves.
+//! The SSH seam against a real sshd and a server that misbehaves.
+
+mod commands;
+mod host_keys;
+mod login;
+mod terminate;
+
+use crate::harness::sshd::{Sshd, user};
+use std::path::PathBuf;
+use std::time::Duration;
+use wsexec::config;
+use wsexec::ssh::{Connector, Event, Failure, Running, Session, Target};
+
+/// Short deadlines, the server's own client key, and a known_hosts file that is not there.
+pub fn config(sshd: &Sshd) -> config::Ssh {
+    config::Ssh {
+        identities: vec![sshd.identity()],
+        ..bare(sshd.dir().join("known_hosts"))
+    }
+}
+
+/// Short deadlines and no identity.
+pub fn bare(known_hosts: PathBuf) -> config::Ssh {
+    config::Ssh {
+        known_hosts: Some(known_hosts),
+        connect_timeout: 5,
+        login_timeout: 10,
+        start_timeout: 10,
+        ..config::Ssh::default()
+    }
+}
+
+/// The server, as an instance would name it.
+pub fn target(sshd: &Sshd) -> Target {
+    Target {
+        host: sshd.address().ip().to_string(),
+        port: sshd.port(),
+        user: user(),
+        host_key: None,
+    }
+}
+
+pub async fn connect(sshd: &Sshd) -> Session {
+    attempt(&config(sshd), &target(sshd)).await.unwrap()
+}
+
+pub async fn attempt(config: &config::Ssh, target: &Target) -> Result<Session, Failure> {
+    Connector::new(config).connect(target).await
+}
+
+pub fn refusal(result: Result<Session, Failure>) -> Failure {
+    match result {
+        Ok(_) => panic!("this login should be refused"),
+        Err(failure) => failure,
+    }
+}
+
+/// What a command wrote and how it ended.
+#[derive(Debug, Default)]
+pub struct Ran {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub end: Option<Event>,
+}
+
+pub async fn drain(running: &mut Running) -> Ran {
+    let mut ran = Ran::default();
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(20), running.next());
+        match next.await.expect("the script ends in time") {
+            Event::Stdout(data) => ran.stdout.extend_from_slice(&data),
+            Event::Stderr(data) => ran.stderr.extend_from_slice(&data),
+            end => {
+                ran.end = Some(end);
+                return ran;
+            }
+        }
+    }
+}
+
+pub async fn run(session: &mut Session, command: &str) -> Ran {
+    drain(&mut session.exec(command).await.unwrap()).await
+}

@@ -1,0 +1,219 @@
+use crate::domain::{Secret, random_bytes};
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use std::sync::{Arc, Mutex, PoisonError};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+
+/// 19 MiB, 2 passes, 1 lane: the first choice of the OWASP password storage cheat sheet for
+/// argon2id.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+/// Checks that wait for their turn; more are refused before anything is hashed.
+const QUEUE: usize = 32;
+
+/// More checks wait than can be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy;
+
+/// What a check found.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// The password is not the one.
+    Wrong,
+    /// It is. Where its hash has weaker parameters than today's, here is a new one.
+    Right {
+        /// The hash to store in its place.
+        upgrade: Option<Secret>,
+    },
+}
+
+/// Hashes and checks passwords with argon2id (RFC 9106), one at a time and off the async workers.
+#[derive(Clone)]
+pub struct Passwords {
+    queue: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+    // One work area for all who wait, given back when nobody does: at rest it would be most of the
+    // server's memory.
+    area: Arc<Mutex<Vec<Block>>>,
+    dummy: Arc<Secret>,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Passwords {
+    /// Prepares the hash that unknown users are checked against: one that no password has, with
+    /// the parameters of a real one.
+    pub fn new() -> Self {
+        Self {
+            queue: Arc::new(Semaphore::new(QUEUE)),
+            turn: Arc::new(Semaphore::new(1)),
+            area: Arc::new(Mutex::new(Vec::new())),
+            dummy: Arc::new(encode(&random_bytes::<16>(), &random_bytes::<32>())),
+        }
+    }
+
+    /// The PHC string of a new password.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub async fn hash(&self, password: &Secret) -> Result<Secret, Busy> {
+        let password = password.clone();
+        self.work(move |area| make(&password, area)).await
+    }
+
+    /// Checks a password. Without a hash, for a user that does not exist, it costs the same and is
+    /// wrong.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub async fn verify(&self, password: &Secret, hash: Option<&Secret>) -> Result<Verdict, Busy> {
+        let known = hash.is_some();
+        let hash = hash.cloned().unwrap_or_else(|| Secret::clone(&self.dummy));
+        let password = password.clone();
+        self.work(move |area| match check(&password, &hash, area) {
+            Some(weak) if known => Verdict::Right {
+                upgrade: weak.then(|| make(&password, area)),
+            },
+            Some(_) | None => Verdict::Wrong,
+        })
+        .await
+    }
+
+    async fn work<T, F>(&self, f: F) -> Result<T, Busy>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Vec<Block>) -> T + Send + 'static,
+    {
+        let place = Arc::clone(&self.queue)
+            .try_acquire_owned()
+            .map_err(|_| Busy)?;
+        let turn = Arc::clone(&self.turn)
+            .acquire_owned()
+            .await
+            .map_err(|_| Busy)?;
+        let area = Arc::clone(&self.area);
+        let queue = Arc::clone(&self.queue);
+        tokio::task::spawn_blocking(move || {
+            let mut area = area.lock().unwrap_or_else(PoisonError::into_inner);
+            let value = f(&mut area);
+            drop((place, turn));
+            if queue.available_permits() == QUEUE {
+                *area = Vec::new();
+            }
+            value
+        })
+        .await
+        .map_err(|_| Busy)
+    }
+}
+
+fn digest(
+    password: &Secret,
+    salt: &[u8],
+    params: Params,
+    length: usize,
+    area: &mut Vec<Block>,
+) -> Option<Vec<u8>> {
+    let blocks = params.block_count();
+    if area.len() < blocks {
+        area.resize(blocks, Block::default());
+    }
+    let mut digest = vec![0; length];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into_with_memory(
+            password.expose().as_bytes(),
+            salt,
+            &mut digest,
+            &mut area[..blocks],
+        )
+        .ok()?;
+    Some(digest)
+}
+
+fn params(memory: u32, passes: u32, lanes: u32) -> Option<Params> {
+    Params::new(memory, passes, lanes, None).ok()
+}
+
+fn make(password: &Secret, area: &mut Vec<Block>) -> Secret {
+    let salt = random_bytes::<16>();
+    let digest = params(MEMORY_KIB, PASSES, LANES)
+        .and_then(|params| digest(password, &salt, params, 32, area))
+        .expect("the parameters are valid");
+    encode(&salt, &digest)
+}
+
+/// The PHC string format: `$argon2id$v=19$m=...,t=...,p=...$SALT$HASH`.
+fn encode(salt: &[u8], digest: &[u8]) -> Secret {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_NO_PAD as B64;
+    Secret::new(format!(
+        "$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${}${}",
+        B64.encode(salt),
+        B64.encode(digest)
+    ))
+}
+
+/// Whether the password is the one of this hash; where it is, whether the hash is weaker than
+/// those made today.
+fn check(password: &Secret, hash: &Secret, area: &mut Vec<Block>) -> Option<bool> {
+    let hash = PasswordHash::new(hash.expose()).ok()?;
+    let stored = Params::try_from(&hash).ok()?;
+    let (salt, expected) = (hash.salt?, hash.hash?);
+    if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into())
+    {
+        return None;
+    }
+    let weak = stored.m_cost() < MEMORY_KIB || stored.t_cost() < PASSES;
+    let digest = digest(password, salt.as_ref(), stored, expected.len(), area)?;
+    bool::from(digest.ct_eq(expected.as_bytes())).then_some(weak)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_known_user_is_right() {
+        let passwords = Passwords::new();
+        let password = Secret::new("correct horse");
+        let hash = passwords.hash(&password).await.unwrap();
+        assert!(matches!(
+            passwords.verify(&password, Some(&hash)).await,
+            Ok(Verdict::Right { upgrade: None })
+        ));
+        for (password, hash) in [("wrong", Some(&hash)), ("correct horse", None)] {
+            let verdict = passwords.verify(&Secret::new(password), hash).await;
+            assert!(matches!(verdict, Ok(Verdict::Wrong)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_weaker_hash_is_upgraded_when_its_password_is_shown() {
+        let passwords = Passwords::new();
+        let password = Secret::new("correct horse");
+        // m = 8 MiB, t = 1
+        let salt = random_bytes::<16>();
+        let mut area = Vec::new();
+        let weak = digest(&password, &salt, params(8192, 1, 1).unwrap(), 32, &mut area).unwrap();
+        let text = encode(&salt, &weak)
+            .expose()
+            .replace("m=19456,t=2", "m=8192,t=1");
+        let Ok(Verdict::Right {
+            upgrade: Some(strong),
+        }) = passwords.verify(&password, Some(&Secret::new(text))).await
+        else {
+            panic!("the password is right and its hash is weak");
+        };
+        assert!(strong.expose().contains("m=19456,t=2,p=1"));
+        assert!(matches!(
+            passwords.verify(&password, Some(&strong)).await,
+            Ok(Verdict::Right { upgrade: None })
+        ));
+    }
+}

@@ -1,0 +1,207 @@
+//! One connection: hyper on it, and the watch that closes it when its peer stands still.
+
+use super::body::Unread;
+use super::listener::Protocol;
+use super::watch::{Tracked, Watch, Watched};
+use crate::config;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use poem::http::Version;
+use poem::http::uri::Scheme;
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Endpoint, Response};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The largest request head, in bytes; past it the answer is 431.
+const HEAD_LIMIT: usize = 32 * 1024;
+/// What hyper may buffer of one connection, in bytes.
+const BUFFER_LIMIT: usize = 64 * 1024;
+/// Requests at once on one HTTP/2 connection.
+const STREAMS: u32 = 100;
+/// Streams that a client reset before they were taken: more of them end the connection
+/// (CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+/// Streams that were reset for an error of the client's (RUSTSEC-2024-0003).
+const ERROR_RESETS: usize = 200;
+/// A peer that is gone without a word is found out by a ping.
+const PING: Duration = Duration::from_secs(30);
+/// How long a connection that has nothing more to do may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// How long a client gets to read the answer to a body that is not read to its end.
+const READ_ANSWER: Duration = Duration::from_secs(2);
+
+/// What all connections share.
+pub(super) struct Connection<E> {
+    pub(super) endpoint: Arc<E>,
+    pub(super) local: SocketAddr,
+    pub(super) config: config::Http,
+    pub(super) tracker: TaskTracker,
+    /// The service stops: no new request.
+    pub(super) stop: CancellationToken,
+    /// The time for that is over.
+    pub(super) cut: CancellationToken,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<S, E>(
+    connection: &Connection<E>,
+    stream: S,
+    protocol: Protocol,
+    peer: SocketAddr,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    E: Endpoint<Output = Response> + 'static,
+{
+    let watch = Arc::new(Watch::default());
+    let io = TokioIo::new(Watched::new(stream, watch.clone()));
+    let spawn = Spawn {
+        tracker: connection.tracker.clone(),
+        cut: connection.cut.clone(),
+    };
+    let requests = Arc::new(Requests {
+        endpoint: connection.endpoint.clone(),
+        local: connection.local,
+        peer,
+        watch: watch.clone(),
+        spawn: spawn.clone(),
+    });
+    let service = hyper::service::service_fn(move |request| {
+        let requests = requests.clone();
+        async move { Ok::<_, Infallible>(requests.answer(request).await) }
+    });
+    let config = &connection.config;
+    let head = Duration::from_secs(config.head_timeout);
+    let still = watch.stands_still(head, Duration::from_secs(config.write_timeout));
+    match protocol {
+        Protocol::Http1 => {
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(head)
+                .max_header_size(HEAD_LIMIT)
+                .max_buf_size(BUFFER_LIMIT)
+                .serve_connection(io, service);
+            drive(
+                connection,
+                served,
+                still,
+                http1::Connection::graceful_shutdown,
+            )
+            .await;
+        }
+        Protocol::Http2 => {
+            let served = http2::Builder::new(spawn)
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING)
+                .keep_alive_timeout(head)
+                .max_concurrent_streams(STREAMS)
+                .max_pending_accept_reset_streams(PENDING_RESETS)
+                .max_local_error_reset_streams(ERROR_RESETS)
+                .max_header_list_size(HEAD_LIMIT as u32)
+                .max_send_buf_size(BUFFER_LIMIT)
+                .serve_connection(io, service);
+            drive(
+                connection,
+                served,
+                still,
+                http2::Connection::graceful_shutdown,
+            )
+            .await;
+        }
+    }
+}
+
+/// Runs hyper's connection until it ends, the service stops, or its peer stands still.
+async fn drive<E, C>(
+    connection: &Connection<E>,
+    served: C,
+    still: impl Future<Output = ()>,
+    goodbye: fn(Pin<&mut C>),
+) where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut served = pin!(served);
+    let mut still = pin!(still);
+    tokio::select! {
+        ended = served.as_mut() => return log(ended),
+        () = connection.stop.cancelled() => {
+            goodbye(served.as_mut());
+            tokio::select! {
+                ended = served.as_mut() => return log(ended),
+                () = connection.cut.cancelled() => return,
+                () = still => {}
+            }
+        }
+        () = still.as_mut() => {}
+    }
+    goodbye(served.as_mut());
+    if let Ok(ended) = tokio::time::timeout(GOODBYE, served).await {
+        log(ended);
+    }
+}
+
+fn log(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection failed");
+    }
+}
+
+/// What the requests of one connection need.
+struct Requests<E> {
+    endpoint: Arc<E>,
+    local: SocketAddr,
+    peer: SocketAddr,
+    watch: Arc<Watch>,
+    spawn: Spawn,
+}
+
+impl<E: Endpoint<Output = Response>> Requests<E> {
+    /// One request, from hyper to the endpoint and back.
+    async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Tracked> {
+        let open = self.watch.open();
+        let version = request.version();
+        let request = poem::Request::from((
+            request,
+            LocalAddr(Addr::from(self.local)),
+            RemoteAddr(Addr::from(self.peer)),
+            Scheme::HTTPS,
+        ));
+        let mut response = self.endpoint.get_response(request).await;
+        let unread = response.extensions_mut().remove::<Unread>();
+        if let Some(unread) = unread.filter(|_| version == Version::HTTP_2) {
+            self.spawn.execute(async move {
+                tokio::time::sleep(READ_ANSWER).await;
+                drop(unread);
+            });
+        }
+        hyper::Response::from(response).map(|body| Tracked::new(body, open))
+    }
+}
+
+/// Runs hyper's HTTP/2 streams where they are tracked and can be cut off.
+#[derive(Clone)]
+struct Spawn {
+    tracker: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl<F> Executor<F> for Spawn
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, future: F) {
+        let cut = self.cut.clone();
+        self.tracker.spawn(async move {
+            cut.run_until_cancelled(future).await;
+        });
+    }
+}

@@ -1,0 +1,164 @@
+//! Who asks: HTTP basic and the pages' session, turned into an [`Actor`].
+
+use crate::domain::{Error, Kind, Result, Secret};
+use crate::service::{Actor, Service};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use poem::http::HeaderValue;
+use poem::http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
+use poem::{Request, Response};
+use std::net::{IpAddr, Ipv4Addr};
+use zeroize::Zeroizing;
+
+/// The pages' cookie. The prefix makes browsers refuse it without Secure, with a Domain, or with
+/// another Path.
+const COOKIE_NAME: &str = "__Host-wsexec";
+
+/// How much of a name that somebody tried goes into the log, in characters.
+const LOGGED_NAME: usize = 64;
+
+/// Which logins count at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Zone {
+    /// `/wsexec`: HTTP basic or a session; nothing is answered without one.
+    Api,
+    /// The pages: a session or nobody; each page says what it wants.
+    Pages,
+    /// Documents and files that need no login.
+    Open,
+}
+
+impl Zone {
+    pub(super) fn of(path: &str) -> Self {
+        let first = path.trim_start_matches('/').split('/').next();
+        match first.unwrap_or_default() {
+            "wsexec" => Self::Api,
+            "openapi.json" | "docs" | "static" | "healthz" | "readyz" => Self::Open,
+            _ => Self::Pages,
+        }
+    }
+}
+
+/// Finds out who asks.
+///
+/// # Errors
+/// `Unauthenticated` under [`Zone::Api`] where no login was shown, or a wrong one; what
+/// [`Service::authenticate`] and [`Service::session`] say.
+pub(super) async fn identify(
+    request: &Request,
+    service: &Service,
+    zone: Zone,
+) -> Result<Option<Actor>> {
+    match zone {
+        Zone::Open => Ok(None),
+        Zone::Pages => session(request, service).await,
+        Zone::Api if request.headers().contains_key(AUTHORIZATION) => {
+            basic(request, service).await.map(Some)
+        }
+        Zone::Api => match session(request, service).await? {
+            Some(actor) => Ok(Some(actor)),
+            None => Err(Error::new(
+                Kind::Unauthenticated,
+                "Log in with a user name and a password (HTTP basic).",
+            )),
+        },
+    }
+}
+
+async fn session(request: &Request, service: &Service) -> Result<Option<Actor>> {
+    match session_token(request) {
+        Some(token) => service.session(&token).await,
+        None => Ok(None),
+    }
+}
+
+async fn basic(request: &Request, service: &Service) -> Result<Actor> {
+    let from = peer(request);
+    let Some((name, password)) = credentials(request) else {
+        tracing::warn!(%from, "login failed: the Authorization header is not HTTP basic");
+        return Err(Error::new(
+            Kind::Unauthenticated,
+            "The Authorization header is not HTTP basic with a user name and a password in UTF-8.",
+        ));
+    };
+    service
+        .authenticate(&name, &password, from)
+        .await
+        .inspect_err(|error| {
+            let user = name.chars().take(LOGGED_NAME).collect::<String>();
+            match error.kind() {
+                Kind::Unauthenticated => tracing::warn!(user, %from, "login failed"),
+                Kind::TooMany => tracing::warn!(user, %from, "login refused: too many tries"),
+                _ => {}
+            }
+        })
+}
+
+/// RFC 7617, with UTF-8; none where the header is anything else.
+fn credentials(request: &Request) -> Option<(String, Secret)> {
+    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
+    let (scheme, encoded) = headers.next()?.to_str().ok()?.split_once(' ')?;
+    if headers.next().is_some() || !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+    let text = std::str::from_utf8(&decoded).ok()?;
+    if text.chars().any(char::is_control) {
+        return None;
+    }
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), Secret::new(password)))
+}
+
+/// Where a request comes from, for the throttle and the log.
+pub fn peer(request: &Request) -> IpAddr {
+    request
+        .remote_addr()
+        .as_socket_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| {
+            address.ip().to_canonical()
+        })
+}
+
+/// The value of the session cookie; none where there is none that could be one of ours.
+pub fn session_token(request: &Request) -> Option<Secret> {
+    cookies(request)
+        .find(|value| {
+            let visible = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            value.len() == 43 && value.bytes().all(visible)
+        })
+        .map(Secret::new)
+}
+
+/// Whether the request carries the session cookie, good or not.
+pub(super) fn has_cookie(request: &Request) -> bool {
+    cookies(request).next().is_some()
+}
+
+fn cookies(request: &Request) -> impl Iterator<Item = &str> {
+    request
+        .headers()
+        .get_all(COOKIE)
+        .into_iter()
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|header| header.split(';'))
+        .filter_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+}
+
+/// Gives the browser its session.
+pub fn set_session(response: &mut Response, token: &Secret) {
+    set_cookie(response, token.expose(), "");
+}
+
+/// Makes the browser forget its session.
+pub fn clear_session(response: &mut Response) {
+    set_cookie(response, "", "; Max-Age=0");
+}
+
+fn set_cookie(response: &mut Response, value: &str, more: &str) {
+    let cookie = format!("{COOKIE_NAME}={value}; Path=/; Secure; HttpOnly; SameSite=Strict{more}");
+    if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
+        cookie.set_sensitive(true);
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}

@@ -1,0 +1,101 @@
+use super::Settings;
+use poem::Request;
+use poem::http::header::HOST;
+use poem::http::uri::Authority;
+use std::net::IpAddr;
+
+/// By what names this service is known, so that a forged Host never ends up in a URL.
+pub(super) struct Site {
+    public_url: Option<String>,
+    /// In lower case; may begin with `*.`.
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    /// `https://ADDR:PORT` of the listener.
+    listening: String,
+}
+
+impl Site {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let ip = settings.local.ip();
+        let port = settings.local.port();
+        let mut addresses = settings.addresses.clone();
+        let listening = if ip.is_unspecified() {
+            format!("https://localhost:{port}")
+        } else {
+            addresses.push(ip);
+            format!("https://{}", settings.local)
+        };
+        Self {
+            public_url: settings
+                .http
+                .public_url
+                .as_deref()
+                .map(|url| url.trim_end_matches('/').to_owned()),
+            names: settings
+                .names
+                .iter()
+                .map(|n| n.to_ascii_lowercase())
+                .collect(),
+            addresses,
+            listening,
+        }
+    }
+
+    /// What absolute URLs begin with, in the answer to this request.
+    pub(super) fn base_url(&self, request: &Request) -> String {
+        if let Some(url) = &self.public_url {
+            return url.clone();
+        }
+        match authority(request) {
+            Some(authority) if self.is_ours(authority.host()) => format!("https://{authority}"),
+            _ => self.listening.clone(),
+        }
+    }
+
+    /// Whether an `Origin` is this service: the host that the request itself was sent to, or the
+    /// public URL's.
+    pub(super) fn is_own_origin(&self, origin: &str, request: &Request) -> bool {
+        let public = self.public_url.as_deref();
+        let public = public.and_then(|url| Some(url::Url::parse(url).ok()?.origin()));
+        let Ok(origin) = url::Url::parse(origin).map(|url| url.origin()) else {
+            return false;
+        };
+        if !origin.is_tuple() {
+            return false;
+        }
+        let asked = authority(request).and_then(|a| url::Url::parse(&format!("https://{a}")).ok());
+        asked.is_some_and(|url| url.origin() == origin) || public.is_some_and(|p| p == origin)
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return self.addresses.contains(&ip);
+        }
+        let host = host.to_ascii_lowercase();
+        self.names.iter().any(|name| match name.strip_prefix('*') {
+            // A wildcard stands for exactly one label (RFC 9525 section 6.3).
+            Some(suffix) => host
+                .strip_suffix(suffix)
+                .is_some_and(|label| !label.is_empty() && !label.contains('.')),
+            None => *name == host,
+        })
+    }
+}
+
+/// The host and port that the request was sent to: `:authority` in HTTP/2, or an absolute request
+/// target, else the Host header. None where there is none or it is malformed.
+pub(super) fn authority(request: &Request) -> Option<Authority> {
+    let authority = match request.original_uri().authority() {
+        Some(authority) => authority.clone(),
+        None => {
+            let mut hosts = request.headers().get_all(HOST).iter();
+            let host = hosts.next()?.to_str().ok()?.parse().ok()?;
+            if hosts.next().is_some() {
+                return None;
+            }
+            host
+        }
+    };
+    (!authority.as_str().contains('@') && !authority.host().is_empty()).then_some(authority)
+}

@@ -1,0 +1,207 @@
+//! The outermost layer: what every request goes through, in this order.
+
+use super::body::Intake;
+use super::login::{self, Zone};
+use super::problem::{Cause, from_poem, problem};
+use super::request_id::RequestId;
+use super::site::{Site, authority};
+use super::{Context, Settings, headers, health, origin};
+use crate::domain::{Error, Kind, Result};
+use crate::service::Actor;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Body as _;
+use poem::http::header::WWW_AUTHENTICATE;
+use poem::http::{HeaderValue, StatusCode};
+use poem::{Endpoint, IntoResponse, Request, Response};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::Instrument as _;
+
+/// How much of a path goes into the log, in bytes.
+const LOGGED_PATH: usize = 256;
+
+/// Puts what both front ends share around them. The endpoint that comes out never fails: errors
+/// of ours and of poem's and panics are problem documents, and every response has a request id,
+/// the security headers and a line in the access log.
+///
+/// Under `/wsexec` nothing reaches `inner` without a login; elsewhere [`super::Caller`] is the
+/// gate. `/healthz` and `/readyz` are answered here.
+pub fn stack<E>(inner: E, settings: Settings) -> impl Endpoint<Output = Response> + 'static
+where
+    E: Endpoint + 'static,
+{
+    Stack {
+        inner,
+        site: Arc::new(Site::new(&settings)),
+        settings,
+    }
+}
+
+struct Stack<E> {
+    inner: E,
+    site: Arc<Site>,
+    settings: Settings,
+}
+
+impl<E: Endpoint> Endpoint for Stack<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let id = RequestId::random();
+        // At the level of errors, so that those carry the id whatever is logged.
+        let span = tracing::error_span!("request", id = %id);
+        let answer = self.answer(request, id.clone());
+        Ok(id.scope(answer).instrument(span).await)
+    }
+}
+
+impl<E: Endpoint> Stack<E> {
+    /// Answers and logs.
+    async fn answer(&self, mut request: Request, id: RequestId) -> Response {
+        let began = Instant::now();
+        let line = Line::new(&request);
+        let mut who = None;
+        let intake = self.guard(&mut request);
+        let challenge = wants_challenge(&request);
+
+        let mut response = self.respond(request, &mut who).await;
+        if let Some(intake) = intake {
+            if let Some(fault) = intake.fault() {
+                response = refuse_body(response, fault.into());
+            }
+            intake.drain().await;
+            if let Some(unread) = intake.unread() {
+                response.extensions_mut().insert(unread);
+            }
+        }
+        if challenge && response.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"wsexec\", charset=\"UTF-8\""),
+            );
+        }
+        headers::secure(&mut response, &id);
+        line.write(&mut response, who.as_ref(), began);
+        response
+    }
+
+    fn guard(&self, request: &mut Request) -> Option<Intake> {
+        let http = &self.settings.http;
+        let allowance = Duration::from_secs(http.body_timeout);
+        Intake::guard(request, http.body_limit, allowance)
+    }
+
+    /// Everything that may fail or panic.
+    async fn respond(&self, request: Request, who: &mut Option<Actor>) -> Response {
+        let attempt = AssertUnwindSafe(self.attempt(request, who)).catch_unwind();
+        match attempt.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if error.is_from_response() => error.into_response(),
+            Ok(Err(error)) => problem(&from_poem(error)),
+            Err(panic) => problem(&Error::internal(format!("panic: {}", message(&*panic)))),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        mut request: Request,
+        who: &mut Option<Actor>,
+    ) -> poem::Result<Response> {
+        well_formed(&request)?;
+        if let Some(health) = health::answer(&request, &self.settings.service).await {
+            return Ok(health?);
+        }
+        let zone = Zone::of(request.uri().path());
+        origin::check(&request, &self.site, login::has_cookie(&request))?;
+        *who = login::identify(&request, &self.settings.service, zone).await?;
+        request.set_data(Context {
+            site: self.site.clone(),
+            actor: who.clone(),
+        });
+        let response = self.inner.call(request).await?;
+        Ok(response.into_response())
+    }
+}
+
+/// What hyper lets through and no handler should see: another form of target than a path, and
+/// anything but one good Host (RFC 9112 section 3.2).
+fn well_formed(request: &Request) -> Result<()> {
+    if !request.uri().path().starts_with('/') {
+        return Err(Error::new(Kind::Invalid, "The request target is no path."));
+    }
+    let old = request.version() < poem::http::Version::HTTP_11
+        && !request.headers().contains_key(poem::http::header::HOST);
+    if !old && authority(request).is_none() {
+        return Err(Error::new(
+            Kind::Invalid,
+            "The request needs one Host header that names a host.",
+        ));
+    }
+    Ok(())
+}
+
+/// A browser that got the challenge would ask for a password and keep it.
+fn wants_challenge(request: &Request) -> bool {
+    Zone::of(request.uri().path()) == Zone::Api
+        && !request.headers().contains_key(origin::SEC_FETCH_SITE)
+}
+
+/// A handler may have turned the broken body into any error; the client learns what it was.
+fn refuse_body(response: Response, error: Error) -> Response {
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    if failed && response.status() != super::status(error.kind()) {
+        problem(&error)
+    } else {
+        response
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("of another type than text")
+}
+
+/// The line of the access log: never a query, a body or a secret.
+struct Line {
+    method: poem::http::Method,
+    path: String,
+    peer: std::net::IpAddr,
+}
+
+impl Line {
+    fn new(request: &Request) -> Self {
+        let path = request.uri().path();
+        Self {
+            method: request.method().clone(),
+            path: path[..path.floor_char_boundary(LOGGED_PATH)].to_owned(),
+            peer: login::peer(request),
+        }
+    }
+
+    fn write(self, response: &mut Response, who: Option<&Actor>, began: Instant) {
+        if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
+            if response.status().is_server_error() {
+                tracing::error!(cause = &*cause, "request failed");
+            } else {
+                tracing::debug!(cause = &*cause, "request refused");
+            }
+        }
+        let body: BoxBody<Bytes, std::io::Error> = response.take_body().into();
+        let bytes = body.size_hint().exact();
+        response.set_body(poem::Body::from(body));
+        tracing::info!(
+            method = self.method.as_str(),
+            path = self.path,
+            status = response.status().as_u16(),
+            ms = began.elapsed().as_millis() as u64,
+            bytes,
+            user = who.map(Actor::name),
+            peer = %self.peer,
+            "request"
+        );
+    }
+}

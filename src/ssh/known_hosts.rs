@@ -1,0 +1,154 @@
+//! The known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): which keys a host may have.
+
+use super::files::{self, Parsed};
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::sign::Signer;
+use ssh_key::known_hosts::{Entry, HostPatterns, Marker};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const LIMIT: u64 = 16 * 1024 * 1024;
+const DEFAULT_PORT: u16 = 22;
+
+/// The file, wherever the configuration or the user's home has it.
+pub struct File {
+    path: Option<PathBuf>,
+    parsed: Arc<Parsed<Vec<Entry>>>,
+}
+
+impl File {
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Self {
+            path: path.or_else(|| files::in_dot_ssh("known_hosts")),
+            parsed: Arc::new(Parsed::new()),
+        }
+    }
+
+    /// What the file says of a host. A missing file says nothing.
+    ///
+    /// # Errors
+    /// Where the file is there and cannot be read: it could hold a revocation.
+    pub async fn lookup(&self, host: &str, port: u16) -> io::Result<Known> {
+        let Some(path) = self.path.clone() else {
+            return Ok(Known::default());
+        };
+        let (parsed, host) = (self.parsed.clone(), host.to_ascii_lowercase());
+        let read = move || match parsed.get(&path, LIMIT, |_, bytes| io::Result::Ok(parse(&bytes)))
+        {
+            Ok(entries) => Ok(Known::of(&entries, &host, port)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Known::default()),
+            Err(error) => Err(error),
+        };
+        tokio::task::spawn_blocking(read).await?
+    }
+}
+
+/// Key blobs (RFC 4253 section 6.6) that known_hosts has for one host.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub revoked: Vec<Vec<u8>>,
+    /// For the host at this very port.
+    pub trusted: Vec<Vec<u8>>,
+    /// For the host without a port: a match counts, as with `ssh`, and anything else does not.
+    pub trusted_without_port: Vec<Vec<u8>>,
+}
+
+impl Known {
+    fn of(entries: &[Entry], host: &str, port: u16) -> Self {
+        let name = match port {
+            DEFAULT_PORT => host.to_owned(),
+            _ => format!("[{host}]:{port}"),
+        };
+        let mut known = Self::default();
+        for entry in entries {
+            let (exact, plain) = (
+                matches(entry.host_patterns(), &name),
+                matches(entry.host_patterns(), host),
+            );
+            if !exact && !plain {
+                continue;
+            }
+            let Ok(blob) = entry.public_key().to_bytes() else {
+                continue;
+            };
+            match entry.marker() {
+                Some(Marker::Revoked) => known.revoked.push(blob),
+                Some(Marker::CertAuthority) => {}
+                None if exact => known.trusted.push(blob),
+                None => known.trusted_without_port.push(blob),
+            }
+        }
+        known
+    }
+}
+
+/// The lines that can be read; the others are counted in the log, and nothing of them is shown.
+fn parse(bytes: &[u8]) -> Vec<Entry> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut entries = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match line.parse() {
+            Ok(entry) => entries.push(entry),
+            Err(_) => tracing::warn!(line = number + 1, "known_hosts: a line cannot be read"),
+        }
+    }
+    entries
+}
+
+fn matches(patterns: &HostPatterns, name: &str) -> bool {
+    match patterns {
+        HostPatterns::HashedName { salt, hash } => {
+            hashed(salt, name).is_some_and(|of_name| of_name == hash)
+        }
+        HostPatterns::Patterns(patterns) => {
+            let mut found = false;
+            for pattern in patterns {
+                match pattern.strip_prefix('!') {
+                    Some(negated) if wildcard(negated, name) => return false,
+                    Some(_) => {}
+                    None => found |= wildcard(pattern, name),
+                }
+            }
+            found
+        }
+    }
+}
+
+/// HMAC-SHA1 is what the format prescribes; it hides names and protects nothing here.
+fn hashed(salt: &[u8], name: &str) -> Option<Vec<u8>> {
+    let key = PKey::hmac(salt).ok()?;
+    let mut signer = Signer::new(MessageDigest::sha1(), &key).ok()?;
+    signer.update(name.as_bytes()).ok()?;
+    signer.sign_to_vec().ok()
+}
+
+/// `*` is any text, `?` any character. Linear in space, and quadratic at worst in time.
+fn wildcard(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    let mut retry = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p, n));
+                p += 1;
+            }
+            Some(b'?') => (p, n) = (p + 1, n + 1),
+            Some(c) if c.eq_ignore_ascii_case(&name[n]) => (p, n) = (p + 1, n + 1),
+            _ => {
+                let Some((star, taken)) = retry else {
+                    return false;
+                };
+                retry = Some((star, taken + 1));
+                (p, n) = (star + 1, taken + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
+}

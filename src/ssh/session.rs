@@ -1,0 +1,205 @@
+//! A connection that is logged in, and the commands that run over it.
+
+use super::connect::Socket;
+use super::handler::{ClientHandler, Message, Shared};
+use super::{Event, Failure};
+use crate::domain::{HostKey, Outcome};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use thrussh::client::{Channel, Handle};
+use thrussh::{Error, Sig};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{Instant, timeout};
+
+/// After the exit status, how long the machine may be silent before the output counts as complete:
+/// something that the script left in the background holds its stdout open.
+const SILENCE: Duration = Duration::from_secs(5);
+/// After the exit status, how long such a thing may go on writing.
+const AFTERMATH: Duration = Duration::from_secs(30);
+
+/// A connection that is logged in. It is closed, socket and all, when it is dropped.
+pub struct Session {
+    pub(super) handle: Handle<ClientHandler>,
+    pub(super) host_key: HostKey,
+    pub(super) shared: Arc<Shared>,
+    pub(super) start_timeout: Duration,
+    /// The commands that [`Session::terminate`] may have to send a signal to.
+    pub(super) scripts: Vec<Weak<Mutex<Channel>>>,
+    /// Shut down on drop, which is what ends thrussh's spawned work.
+    pub(super) _socket: Socket,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.closed.cancel();
+    }
+}
+
+impl Session {
+    /// The key that the server has proved to hold.
+    pub fn host_key(&self) -> &HostKey {
+        &self.host_key
+    }
+
+    /// Hands a command to the user's login shell, as `ssh user@host COMMAND` does. stdin is empty.
+    ///
+    /// Another command may run at the same time. All commands of a session share one stream:
+    /// one whose output is not taken holds up the others.
+    ///
+    /// # Errors
+    /// `start_failed` where the server opens no channel, refuses the request or does not answer.
+    pub async fn exec(&mut self, command: &str) -> Result<Running, Failure> {
+        let running = self.start_in_time(command).await?;
+        self.scripts.retain(|script| script.strong_count() > 0);
+        self.scripts.push(Arc::downgrade(&running.channel));
+        Ok(running)
+    }
+
+    pub(super) async fn start_in_time(&mut self, command: &str) -> Result<Running, Failure> {
+        let limit = self.start_timeout;
+        match timeout(limit, self.start(command)).await {
+            Ok(result) => result,
+            Err(_) => Err(start_failed(format!(
+                "The machine did not start the script within {} s. It may be overloaded, or it \
+                 allows this user no commands: see its SSH server's log.",
+                limit.as_secs_f32()
+            ))),
+        }
+    }
+
+    async fn start(&mut self, command: &str) -> Result<Running, Failure> {
+        let mut channel = tokio::select! {
+            opened = self.handle.channel_open_session() => opened.map_err(lost_at_start)?,
+            refusal = self.shared.channel_refused() => {
+                return Err(start_failed(format!(
+                    "The machine opened no channel for the script ({refusal}). It may allow no \
+                     more sessions (MaxSessions in sshd_config)."
+                )));
+            }
+        };
+        let mut messages = self.shared.listen(channel.id());
+        channel.exec(true, command).await.map_err(lost_at_start)?;
+        channel.eof().await.map_err(lost_at_start)?;
+        let held = match messages.recv().await {
+            Some(Message::Accepted) => None,
+            Some(Message::Closed) => {
+                return Err(start_failed("The machine refused to run the script."));
+            }
+            None => return Err(lost_at_start(Error::Disconnect)),
+            // The script's own words: the request was taken, whatever became of the answer.
+            other => other,
+        };
+        Ok(Running {
+            channel: Arc::new(Mutex::new(channel)),
+            messages,
+            held,
+            ending: Ending::default(),
+        })
+    }
+}
+
+/// A command that runs.
+pub struct Running {
+    channel: Arc<Mutex<Channel>>,
+    messages: mpsc::Receiver<Message>,
+    held: Option<Message>,
+    ending: Ending,
+}
+
+/// What is known of a command's end.
+#[derive(Default)]
+struct Ending {
+    event: Option<Event>,
+    no_more_output: bool,
+    since: Option<Instant>,
+    told: bool,
+}
+
+impl Running {
+    /// What it does next. The buffer behind it is bounded: what is not taken makes the machine
+    /// wait. Cancel safe.
+    pub async fn next(&mut self) -> Event {
+        if self.ending.told {
+            return Event::Disconnected("The script has ended.".into());
+        }
+        loop {
+            match self.receive().await {
+                Received::Message(Message::Stdout(data)) => return Event::Stdout(data),
+                Received::Message(Message::Stderr(data)) => return Event::Stderr(data),
+                Received::Message(Message::Exited(status)) => self.ended(Event::Exited(status)),
+                Received::Message(Message::Signalled(name)) => self.ended(Event::Signalled(name)),
+                Received::Message(Message::Eof) => self.ending.no_more_output = true,
+                Received::Message(Message::Accepted) => {}
+                Received::Message(Message::Closed) => {
+                    return self
+                        .tell("The machine closed the script's channel without an exit status.");
+                }
+                Received::Silence => return self.tell(""),
+                Received::Lost => {
+                    self.ending.event = None;
+                    return self.tell(
+                        "The connection to the machine was lost before the script's end was \
+                         known; it may still run there.",
+                    );
+                }
+            }
+            if self.ending.no_more_output && self.ending.event.is_some() {
+                return self.tell("");
+            }
+        }
+    }
+
+    /// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore
+    /// it: OpenSSH does for root.
+    pub async fn signal(&mut self, signal: &str) {
+        send_signal(&self.channel, signal).await;
+    }
+
+    async fn receive(&mut self) -> Received {
+        if let Some(held) = self.held.take() {
+            return Received::Message(held);
+        }
+        let message = match self.ending.since {
+            None => self.messages.recv().await,
+            Some(since) => {
+                let patience = SILENCE.min(AFTERMATH.saturating_sub(since.elapsed()));
+                match timeout(patience, self.messages.recv()).await {
+                    Ok(message) => message,
+                    Err(_) => return Received::Silence,
+                }
+            }
+        };
+        message.map_or(Received::Lost, Received::Message)
+    }
+
+    fn ended(&mut self, event: Event) {
+        self.ending.event.get_or_insert(event);
+        self.ending.since.get_or_insert_with(Instant::now);
+    }
+
+    fn tell(&mut self, otherwise: &str) -> Event {
+        self.ending.told = true;
+        let known = self.ending.event.take();
+        known.unwrap_or_else(|| Event::Disconnected(otherwise.into()))
+    }
+}
+
+/// A connection that is gone shows in what the command's reader gets.
+pub(super) async fn send_signal(channel: &Mutex<Channel>, signal: &str) {
+    let signal = Sig::Custom(signal.to_owned());
+    let _ = channel.lock().await.signal(signal).await;
+}
+
+enum Received {
+    Message(Message),
+    Silence,
+    Lost,
+}
+
+fn start_failed(reason: impl Into<String>) -> Failure {
+    Failure::new(Outcome::StartFailed, reason)
+}
+
+fn lost_at_start(_: Error) -> Failure {
+    start_failed("The connection to the machine was lost before the script was started.")
+}

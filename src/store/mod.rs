@@ -1,0 +1,206 @@
+//! SQLite: one writer with group commit, many readers, numbered migrations, one file for each noun
+//! with its SQL beside its row mapping.
+//!
+//! It speaks in domain types and use-case names, so that another database can stand behind the
+//! same words. WAL with `synchronous=FULL`: what a write returned is on disk.
+
+mod amendments;
+mod check;
+mod disk;
+mod fault;
+mod idempotency;
+mod instances;
+mod migrate;
+mod output;
+mod readers;
+mod sessions;
+mod tasks;
+mod users;
+mod writer;
+
+pub use output::{CHUNK, Chunk, OutputWrite, Piece};
+pub use sessions::{Lifetime, TokenHash};
+pub use tasks::Claims;
+
+use crate::config;
+use crate::domain::Result;
+use disk::Disk;
+use readers::Readers;
+use rusqlite::{Connection, OpenFlags};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use writer::Writer;
+
+/// The store; cheap to clone. The last clone waits for what was written to be on disk.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    // Dropped in this order: the readers first, so that the writer's last checkpoint can empty the
+    // log, and the lock last.
+    readers: Readers,
+    writer: Writer,
+    disk: Disk,
+    _lock: Option<File>,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory {dir}: {cause}")]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Another server runs on it.
+    #[error(
+        "another wsexec server already runs on the data directory {0}; stop it, or choose another with --data"
+    )]
+    InUse(PathBuf),
+    /// A newer program wrote it.
+    #[error(
+        "the store has schema {found} and this program knows {known} at most: it was written by a newer wsexec; run that one, or restore a backup"
+    )]
+    Newer {
+        /// What the store has.
+        found: i64,
+        /// What this program knows.
+        known: i64,
+    },
+    /// SQLite says no.
+    #[error("cannot open the store: {0}")]
+    Sqlite(String),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.to_string())
+    }
+}
+
+/// Who opens the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The one server of a data directory.
+    Server,
+    /// A command, also beside a running server.
+    Command,
+}
+
+impl Store {
+    /// Opens the store in a data directory, and makes both where they are missing: the directory
+    /// with mode 0700, the files with 0600. Blocks.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(dir: &Path, config: &config::Store, access: Access) -> Result<Self, OpenError> {
+        let directory = |cause| OpenError::Directory {
+            dir: dir.to_owned(),
+            cause,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(directory)?;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(directory)?;
+        let lock = match access {
+            Access::Server => Some(lock(dir)?),
+            Access::Command => None,
+        };
+        let path = dir.join("wsexec.db");
+        // Made here, so that it has its mode from the start; SQLite gives its side files the same.
+        private_file(&path).map_err(directory)?;
+        let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        migrate::migrate(&mut connection)?;
+        let readers = Readers::open(config.readers.max(1), || {
+            connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        })?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                readers,
+                writer: Writer::start(connection),
+                disk: Disk::new(dir.to_owned(), config.min_free),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// Whether the store reads and writes.
+    ///
+    /// # Errors
+    /// `Unavailable` where it does not.
+    pub async fn ready(&self) -> Result<()> {
+        self.read(|c| c.query_row("SELECT 1", [], |_| Ok(())))
+            .await?;
+        self.write(|_| Ok(())).await
+    }
+
+    /// Whether the disk has room for new tasks.
+    ///
+    /// # Errors
+    /// `Unavailable` where the free space is under the configured floor.
+    pub fn check_room(&self) -> Result<()> {
+        self.inner.disk.check()
+    }
+
+    async fn read<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.inner.readers.read(f).await
+    }
+
+    async fn write<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, fault::Fault> + Send + 'static,
+    {
+        self.inner.writer.write(f).await
+    }
+}
+
+fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Holds for as long as the file is open, and ends with the process however it ends.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let directory = |cause| OpenError::Directory {
+        dir: dir.to_owned(),
+        cause,
+    };
+    let file = private_file(&dir.join("lock")).map_err(directory)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(fs::TryLockError::Error(cause)) => Err(directory(cause)),
+    }
+}

@@ -1,0 +1,475 @@
+use super::fault::Fault;
+use super::idempotency::{self, Scope};
+use super::{Store, instances, output};
+use crate::domain::{
+    Ending, Error, Gap, Idempotency, IfMatch, Instance, InstanceId, InstanceState, NewTask, Order,
+    Outcome, Page, Result, State, Stream, StreamInfo, Task, TaskFilter, TaskId, TaskUpdate,
+};
+use rusqlite::types::{ToSql, Type};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::Arc;
+
+const COLUMNS: &str = "id, name, tag, instance, script, user, state, outcome, reason, rc, signal, created, created_by,
+     start, \"end\", timeout, cancel_requested, amended, stdout_bytes, stdout_gap_offset, stdout_gap_length,
+     stderr_bytes, stderr_gap_offset, stderr_gap_length, version,
+     amended AND EXISTS (SELECT 1 FROM amended_output a WHERE a.task = tasks.id AND a.stream = 1),
+     amended AND EXISTS (SELECT 1 FROM amended_output a WHERE a.task = tasks.id AND a.stream = 2),
+     state = 'INIT' AND EXISTS (SELECT 1 FROM instances i WHERE i.id = tasks.instance AND i.state = 'DEACTIVATE')";
+
+/// A word in the store that this program does not know.
+pub(super) fn unknown_word(column: usize, word: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(
+        column,
+        Type::Text,
+        format!("unknown word {word}").into(),
+    )
+}
+
+fn stream_info(row: &Row, first: usize) -> rusqlite::Result<StreamInfo> {
+    let offset: Option<u64> = row.get(first + 1)?;
+    let length: Option<u64> = row.get(first + 2)?;
+    Ok(StreamInfo {
+        bytes: row.get(first)?,
+        gap: offset
+            .zip(length)
+            .map(|(offset, length)| Gap { offset, length }),
+    })
+}
+
+fn task(row: &Row) -> rusqlite::Result<Task> {
+    let state: String = row.get(6)?;
+    let outcome: Option<String> = row.get(7)?;
+    Ok(Task {
+        id: TaskId(row.get(0)?),
+        name: row.get(1)?,
+        tag: row.get(2)?,
+        instance: InstanceId(row.get(3)?),
+        script: row.get(4)?,
+        user: row.get(5)?,
+        state: State::parse(&state).ok_or_else(|| unknown_word(6, state))?,
+        outcome: outcome
+            .map(|word| Outcome::parse(&word).ok_or_else(|| unknown_word(7, word)))
+            .transpose()?,
+        reason: row.get(8)?,
+        rc: row.get(9)?,
+        signal: row.get(10)?,
+        created: row.get(11)?,
+        created_by: row.get(12)?,
+        start: row.get(13)?,
+        end: row.get(14)?,
+        timeout: row.get(15)?,
+        cancel_requested: row.get(16)?,
+        amended: row.get(17)?,
+        stdout: stream_info(row, 18)?,
+        stderr: stream_info(row, 21)?,
+        version: row.get(24)?,
+        stdout_amended: row.get(25)?,
+        stderr_amended: row.get(26)?,
+        held: row.get(27)?,
+    })
+}
+
+/// One task, inside whatever transaction the connection is in.
+pub(super) fn get(c: &Connection, id: TaskId) -> rusqlite::Result<Option<Task>> {
+    c.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1"))?
+        .query_row([id.0], task)
+        .optional()
+}
+
+/// Writes what can change in a task; its output's figures are written with the output.
+fn put(c: &Connection, it: &Task) -> rusqlite::Result<()> {
+    c.prepare_cached(
+        "UPDATE tasks SET name = ?2, tag = ?3, state = ?4, outcome = ?5, reason = ?6, rc = ?7, signal = ?8,
+         start = ?9, \"end\" = ?10, cancel_requested = ?11, amended = ?12, version = ?13 WHERE id = ?1",
+    )?
+    .execute(params![
+        it.id.0,
+        it.name,
+        it.tag,
+        it.state.as_str(),
+        it.outcome.map(Outcome::as_str),
+        it.reason,
+        it.rc,
+        it.signal,
+        it.start,
+        it.end,
+        it.cancel_requested,
+        it.amended,
+        it.version
+    ])?;
+    Ok(())
+}
+
+/// The `WHERE`, `ORDER BY` and `LIMIT` of a list, with their values.
+pub(super) struct Conditions {
+    terms: Vec<String>,
+    values: Vec<Box<dyn ToSql + Send>>,
+    tail: String,
+}
+
+impl Conditions {
+    pub(super) fn page(page: Page) -> Self {
+        let order = match page.order {
+            Order::Asc => "ASC",
+            Order::Desc => "DESC",
+        };
+        let limit = page.limit.map_or(-1, i64::from);
+        let mut it = Self {
+            terms: Vec::new(),
+            values: Vec::new(),
+            tail: format!("ORDER BY id {order} LIMIT {limit}"),
+        };
+        it.compare("id", ">", page.after);
+        it.compare("id", "<", page.before);
+        it
+    }
+
+    pub(super) fn equal(&mut self, column: &str, value: Option<impl ToSql + Send + 'static>) {
+        self.compare(column, "=", value);
+    }
+
+    fn compare(
+        &mut self,
+        column: &str,
+        operator: &str,
+        value: Option<impl ToSql + Send + 'static>,
+    ) {
+        if let Some(value) = value {
+            self.values.push(Box::new(value));
+            self.terms
+                .push(format!("{column} {operator} ?{}", self.values.len()));
+        }
+    }
+
+    /// The text stands, as it is, in one of the columns.
+    pub(super) fn contains(&mut self, columns: &[&str], text: Option<&str>) {
+        if let Some(text) = text {
+            let escaped = text
+                .replace('\\', "\\\\")
+                .replace('%', "\\%")
+                .replace('_', "\\_");
+            self.values.push(Box::new(format!("%{escaped}%")));
+            let place = self.values.len();
+            let any: Vec<_> = columns
+                .iter()
+                .map(|c| format!("{c} LIKE ?{place} ESCAPE '\\'"))
+                .collect();
+            self.terms.push(format!("({})", any.join(" OR ")));
+        }
+    }
+
+    pub(super) fn select<T>(
+        &self,
+        c: &Connection,
+        columns: &str,
+        table: &str,
+        map: fn(&Row) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        let filter = if self.terms.is_empty() {
+            "TRUE".to_owned()
+        } else {
+            self.terms.join(" AND ")
+        };
+        let sql = format!("SELECT {columns} FROM {table} WHERE {filter} {}", self.tail);
+        let values = self.values.iter().map(|v| v.as_ref() as &dyn ToSql);
+        c.prepare_cached(&sql)?
+            .query_map(rusqlite::params_from_iter(values), map)?
+            .collect()
+    }
+}
+
+/// What the engine got to run.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// Tasks that are CURRENT now, each with its instance as it was then.
+    pub claimed: Vec<(Task, Instance)>,
+    /// Instances, of those asked for, that have more waiting.
+    pub more: Vec<InstanceId>,
+}
+
+impl Store {
+    /// A page of the tasks, in the page's order, without their output.
+    ///
+    /// # Errors
+    /// `Unavailable`, as for everything here, where the store does not answer.
+    pub async fn tasks(&self, filter: &TaskFilter, page: Page) -> Result<Vec<Task>> {
+        let mut conditions = Conditions::page(page);
+        conditions.equal("state", filter.state.map(State::as_str));
+        conditions.equal("instance", filter.instance.map(|i| i.0));
+        conditions.equal("user", filter.user.clone());
+        conditions.equal("tag", filter.tag.clone());
+        conditions.equal("name", filter.name.clone());
+        conditions.contains(&["name", "tag", "script"], filter.q.as_deref());
+        self.read(move |c| conditions.select(c, COLUMNS, "tasks", task))
+            .await
+    }
+
+    /// One task.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn task(&self, id: TaskId) -> Result<Option<Task>> {
+        self.read(move |c| get(c, id)).await
+    }
+
+    /// Keeps a new task in INIT, or finds what the same key posted before (then the flag is
+    /// false).
+    ///
+    /// # Errors
+    /// `NotFound` and `Conflict` for an instance that is not there or DEACTIVATE; `KeyReused`;
+    /// `Conflict` where what the key posted is gone.
+    pub async fn create_task(
+        &self,
+        new: NewTask,
+        key: Option<Idempotency>,
+        (user, created_by): (i64, String),
+        now: i64,
+    ) -> Result<(Task, bool)> {
+        self.write(move |c| {
+            let scope = key.as_ref().map(|key| Scope {
+                user,
+                route: "tasks",
+                key,
+            });
+            if let Some(scope) = &scope
+                && let Some(made) = idempotency::find(c, scope, now)?
+            {
+                return get(c, TaskId(made))?
+                    .map(|task| (task, false))
+                    .ok_or_else(|| {
+                        Fault::Domain(Error::conflict(
+                            "The task that this Idempotency-Key posted was removed.",
+                        ))
+                    });
+            }
+            let instance = instances::get(c, new.instance)?
+                .ok_or_else(|| Error::not_found("There is no such instance."))?;
+            if instance.state == InstanceState::Deactivate {
+                return Err(Error::conflict(format!(
+                    "Instance {} is DEACTIVATE and takes no tasks. Set it ACTIVE first.",
+                    instance.id
+                ))
+                .into());
+            }
+            let id = insert(c, &new, &created_by, now)?;
+            if let Some(scope) = &scope {
+                idempotency::remember(c, scope, id.0, now)?;
+            }
+            let task = get(c, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            Ok((task, true))
+        })
+        .await
+    }
+
+    /// Cancels or amends a task; none where there is no such one. A cancelled one that waited has
+    /// `waiting` as its reason.
+    ///
+    /// # Errors
+    /// `PreconditionFailed`; `Conflict` where its state forbids the change.
+    pub async fn update_task(
+        &self,
+        id: TaskId,
+        update: TaskUpdate,
+        if_match: Option<IfMatch>,
+        (by, now): (String, i64),
+    ) -> Result<Option<Task>> {
+        self.write(move |c| {
+            let Some(mut it) = get(c, id)? else {
+                return Ok(None);
+            };
+            IfMatch::check(if_match.as_ref(), it.version)?;
+            match update.state {
+                Some(State::Abort) => {
+                    it.request_cancel(now, &format!("Cancelled by {by} before it began."))?
+                }
+                Some(state) if state != it.state => {
+                    return Err(Error::conflict(format!(
+                        "state: a task cannot be set to {}; ABORT asks for a cancel.",
+                        state.as_str()
+                    ))
+                    .into());
+                }
+                Some(_) | None => {}
+            }
+            super::amendments::amend(c, &mut it, update.amend, &by, now)?;
+            put(c, &it)?;
+            Ok(Some(it))
+        })
+        .await
+    }
+
+    /// Removes a task and its output. False where there is no such one.
+    ///
+    /// # Errors
+    /// `PreconditionFailed`; `Conflict` until it has ended.
+    pub async fn remove_task(&self, id: TaskId, if_match: Option<IfMatch>) -> Result<bool> {
+        self.write(move |c| {
+            let Some(it) = get(c, id)? else {
+                return Ok(false);
+            };
+            IfMatch::check(if_match.as_ref(), it.version)?;
+            if !it.state.has_ended() {
+                return Err(Error::conflict(format!(
+                    "Task {id} is {}. Cancel it or wait for its end, then remove it.",
+                    it.state.as_str()
+                ))
+                .into());
+            }
+            c.prepare_cached("DELETE FROM tasks WHERE id = ?1")?
+                .execute([id.0])?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Claims waiting tasks, oldest first within each instance: from each of these instances up to
+    /// so many, and up to `most` in all. What this gives is CURRENT on disk, and is never given
+    /// again.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn claim_tasks(
+        &self,
+        from: Vec<(InstanceId, usize)>,
+        most: usize,
+        now: i64,
+    ) -> Result<Claims> {
+        self.write(move |c| {
+            let mut claims = Claims::default();
+            for (id, places) in from {
+                let Some(instance) = instances::get(c, id)? else { continue };
+                if instance.state == InstanceState::Deactivate {
+                    continue;
+                }
+                let take = places.min(most - claims.claimed.len());
+                // One more than is taken tells whether there is more.
+                let mut waiting = c
+                    .prepare_cached(&format!(
+                        "SELECT {COLUMNS} FROM tasks WHERE instance = ?1 AND state = 'INIT' ORDER BY id LIMIT ?2"
+                    ))?
+                    .query_map(params![id.0, take + 1], task)?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                if waiting.len() > take {
+                    waiting.truncate(take);
+                    claims.more.push(id);
+                }
+                for mut it in waiting {
+                    it.claim(now)?;
+                    put(c, &it)?;
+                    claims.claimed.push((it, instance.clone()));
+                }
+            }
+            Ok(claims)
+        })
+        .await
+    }
+
+    /// The instances that have a task in INIT, each found by one step in an index however many
+    /// tasks wait there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn instances_with_waiting_tasks(&self) -> Result<Vec<InstanceId>> {
+        self.read(|c| {
+            c.prepare_cached(
+                "WITH RECURSIVE w (i) AS (
+                     SELECT min(instance) FROM tasks WHERE state = 'INIT'
+                     UNION ALL
+                     SELECT (SELECT min(instance) FROM tasks WHERE state = 'INIT' AND instance > w.i) FROM w WHERE w.i IS NOT NULL
+                 ) SELECT i FROM w WHERE i IS NOT NULL",
+            )?
+            .query_map([], |row| row.get(0).map(InstanceId))?
+            .collect()
+        })
+        .await
+    }
+
+    /// The running tasks whose cancel was asked for.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn tasks_to_cancel(&self) -> Result<Vec<TaskId>> {
+        self.read(|c| {
+            c.prepare_cached("SELECT id FROM tasks INDEXED BY tasks_running WHERE state = 'CURRENT' AND cancel_requested")?
+                .query_map([], |row| row.get(0).map(TaskId))?
+                .collect()
+        })
+        .await
+    }
+
+    /// Ends a task, with the last of its output. None where it is gone or has ended before.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing is written, and the same call may be made again.
+    pub async fn finish_task(
+        &self,
+        id: TaskId,
+        last: Arc<output::OutputWrite>,
+        ending: Ending,
+        now: i64,
+    ) -> Result<Option<Task>> {
+        self.write(move |c| {
+            output::write(c, id, &last)?;
+            output::settle(c, id, &last)?;
+            let Some(mut it) = get(c, id)? else {
+                return Ok(None);
+            };
+            if it.state.has_ended() {
+                return Ok(None);
+            }
+            it.finish(ending, now)?;
+            put(c, &it)?;
+            Ok(Some(it))
+        })
+        .await
+    }
+
+    /// Ends every task that is CURRENT, of which at a start there can be none that runs: each
+    /// becomes `lost`. Gives how many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn lose_running_tasks(&self, reason: &'static str, now: i64) -> Result<usize> {
+        self.write(move |c| {
+            let left = c
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_running WHERE state = 'CURRENT'"
+                ))?
+                .query_map([], task)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let count = left.len();
+            for mut it in left {
+                it.finish(Ending::aborted(Outcome::Lost, reason), now)?;
+                put(c, &it)?;
+            }
+            Ok(count)
+        })
+        .await
+    }
+}
+
+fn insert(c: &Connection, new: &NewTask, created_by: &str, now: i64) -> rusqlite::Result<TaskId> {
+    c.prepare_cached(
+        "INSERT INTO tasks (name, tag, instance, script, user, timeout, created, created_by, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'INIT')",
+    )?
+    .execute(params![
+        new.name,
+        new.tag,
+        new.instance.0,
+        new.script,
+        new.user,
+        new.timeout,
+        now,
+        created_by
+    ])?;
+    Ok(TaskId(c.last_insert_rowid()))
+}
+
+/// The columns in which a stream's figures stand, as `[bytes, gap offset, gap length]`.
+pub(super) fn figure_columns(stream: Stream) -> [&'static str; 3] {
+    match stream {
+        Stream::Stdout => ["stdout_bytes", "stdout_gap_offset", "stdout_gap_length"],
+        Stream::Stderr => ["stderr_bytes", "stderr_gap_offset", "stderr_gap_length"],
+    }
+}

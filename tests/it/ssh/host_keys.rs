@@ -1,0 +1,1 @@
+//! Which host keys are taken, and what is said of the others.
