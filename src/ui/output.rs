@@ -95,7 +95,7 @@ impl Shown {
         let (info, ended) = (task.stream(stream), task.state.has_ended());
         let amended = task.is_amended(stream);
         let gap = info.gap.filter(|_| !amended);
-        let kept = reader.kept();
+        let kept = reader.kept().unwrap_or_else(|| info.kept());
         let earlier = kept.saturating_sub(SHOWN);
         reader.skip(earlier);
         let mut at = earlier;
