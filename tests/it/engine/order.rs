@@ -6,7 +6,7 @@ use crate::harness::sshd::Sshd;
 async fn tasks_of_an_instance_begin_in_the_order_they_were_posted() {
     let sshd = Sshd::start();
     let (app, instance) = on(&sshd, App::builder().config("[engine]\nmax_per_instance = 1")).await;
-    let log = sshd.dir().join("log");
+    let log = sshd.dir().join("lines");
     let mut ids = Vec::new();
     for n in 0..8 {
         ids.push(post(&app, instance, &format!("echo {n} >> {}", log.display())).await);
