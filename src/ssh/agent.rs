@@ -32,9 +32,7 @@ pub struct Offered {
 
 type Client = AgentClient<UnixStream>;
 
-async fn ask<T: Send + 'static>(
-    question: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
+async fn ask<T: Send + 'static>(question: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let mut work = JoinSet::new();
     work.spawn(question);
     timeout(PATIENCE, work.join_next()).await.ok()??.ok()

@@ -93,7 +93,8 @@ impl Shared {
 
     async fn tell_data(&self, channel: ChannelId, data: &[u8], message: fn(Bytes) -> Message) {
         for piece in data.chunks(PIECE) {
-            self.tell(channel, message(Bytes::copy_from_slice(piece))).await;
+            self.tell(channel, message(Bytes::copy_from_slice(piece)))
+                .await;
         }
     }
 }

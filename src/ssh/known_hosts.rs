@@ -35,7 +35,8 @@ impl File {
             return Ok(Known::default());
         };
         let (parsed, host) = (self.parsed.clone(), host.to_ascii_lowercase());
-        let read = move || match parsed.get(&path, LIMIT, |_, bytes| io::Result::Ok(parse(&bytes))) {
+        let read = move || match parsed.get(&path, LIMIT, |_, bytes| io::Result::Ok(parse(&bytes)))
+        {
             Ok(entries) => Ok(Known::of(&entries, &host, port)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Known::default()),
             Err(error) => Err(error),

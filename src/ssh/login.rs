@@ -41,10 +41,7 @@ pub struct Tried {
 
 impl Login {
     /// Must not be dropped halfway: a login ends early by a shutdown of its socket.
-    pub async fn run(
-        self,
-        stream: TcpStream,
-    ) -> Result<(Handle<ClientHandler>, HostKey), Failure> {
+    pub async fn run(self, stream: TcpStream) -> Result<(Handle<ClientHandler>, HostKey), Failure> {
         let config = config(&self.rules);
         let handler = ClientHandler {
             rules: self.rules,
@@ -104,7 +101,12 @@ async fn offers(inner: &Inner) -> (Vec<(String, Offer)>, Tried) {
         unusable: loaded.unusable,
     };
     let mut offers: Vec<(String, Offer)> = Vec::new();
-    for Identity { name, fingerprint, key } in &loaded.keys {
+    for Identity {
+        name,
+        fingerprint,
+        key,
+    } in &loaded.keys
+    {
         offers.push((format!("{name} ({fingerprint})"), Offer::File(key.clone())));
     }
     if inner.identities.are_usual() {
@@ -112,14 +114,20 @@ async fn offers(inner: &Inner) -> (Vec<(String, Offer)>, Tried) {
         tried.unusable.extend(offered.unusable);
         for key in offered.keys {
             let fingerprint = fingerprint(&key.public_key_bytes());
-            if loaded.keys.iter().all(|file| file.fingerprint != fingerprint) {
+            if loaded
+                .keys
+                .iter()
+                .all(|file| file.fingerprint != fingerprint)
+            {
                 offers.push((format!("the agent's {fingerprint}"), Offer::Agent(key)));
             }
         }
     }
     if offers.len() > MAX_KEYS {
         let left = offers.len() - MAX_KEYS;
-        tried.unusable.push(format!("{left} more keys were not tried"));
+        tried
+            .unusable
+            .push(format!("{left} more keys were not tried"));
         offers.truncate(MAX_KEYS);
     }
     (offers, tried)

@@ -56,7 +56,9 @@ pub fn network(target: &Target, error: &io::Error) -> Failure {
 
 pub fn not_ssh(target: &Target) -> Failure {
     let at = at(target);
-    unreachable(format!("What listens at {at} does not speak SSH as it should."))
+    unreachable(format!(
+        "What listens at {at} does not speak SSH as it should."
+    ))
 }
 
 pub fn login_timed_out(target: &Target, limit: Duration, shared: &Shared) -> Failure {

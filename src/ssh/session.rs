@@ -131,9 +131,8 @@ impl Running {
                 Received::Message(Message::Eof) => self.ending.no_more_output = true,
                 Received::Message(Message::Accepted) => {}
                 Received::Message(Message::Closed) => {
-                    return self.tell(
-                        "The machine closed the script's channel without an exit status.",
-                    );
+                    return self
+                        .tell("The machine closed the script's channel without an exit status.");
                 }
                 Received::Silence => return self.tell(""),
                 Received::Lost => {
@@ -204,4 +203,3 @@ fn start_failed(reason: impl Into<String>) -> Failure {
 fn lost_at_start(_: Error) -> Failure {
     start_failed("The connection to the machine was lost before the script was started.")
 }
-
