@@ -17,11 +17,16 @@
 //! use cases), [`http`] (what both front ends share), [`api`] (JSON), [`ui`] (pages), [`app`]
 //! (puts the parts together), [`cli`] (one file for each subcommand).
 
+pub mod api;
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod http;
 pub mod service;
 pub mod ssh;
 pub mod store;
 pub mod tls;
+pub mod ui;

@@ -31,15 +31,34 @@ impl Kind {
 /// Makes a key pair with `ssh-keygen`: `path`, and `path.pub`. `format` is `RFC4716` (OpenSSH's
 /// own), `PKCS8` or `PEM`.
 pub fn keygen(path: &Path, kind: Kind, format: &str, passphrase: &str) {
-    let bits: &[&str] = if kind == Kind::Rsa { &["-b", "2048"] } else { &[] };
+    let bits: &[&str] = if kind == Kind::Rsa {
+        &["-b", "2048"]
+    } else {
+        &[]
+    };
     let output = Command::new("ssh-keygen")
-        .args(["-q", "-t", kind.as_str(), "-m", format, "-C", "", "-N", passphrase, "-f"])
+        .args([
+            "-q",
+            "-t",
+            kind.as_str(),
+            "-m",
+            format,
+            "-C",
+            "",
+            "-N",
+            passphrase,
+            "-f",
+        ])
         .arg(path)
         .args(bits)
         .stdin(Stdio::null())
         .output()
         .expect("ssh-keygen runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// `TYPE BASE64` of a public key file.
@@ -51,7 +70,11 @@ pub fn public_key(path: &Path) -> String {
 
 /// `SHA256:...` of a key file, from `ssh-keygen -l`.
 pub fn fingerprint(path: &Path) -> String {
-    let output = Command::new("ssh-keygen").arg("-lf").arg(path).output().unwrap();
+    let output = Command::new("ssh-keygen")
+        .arg("-lf")
+        .arg(path)
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.split_whitespace().nth(1).unwrap().to_owned()
 }
@@ -59,7 +82,10 @@ pub fn fingerprint(path: &Path) -> String {
 /// The user that the tests run as, whom the server lets in.
 pub fn user() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
 }
 
 /// How the server is to be.
@@ -95,7 +121,11 @@ impl Builder {
         }
         let dir = tempfile::tempdir().unwrap();
         keygen(&dir.path().join("client"), Kind::Ed25519, "RFC4716", "");
-        fs::copy(dir.path().join("client.pub"), dir.path().join("authorized_keys")).unwrap();
+        fs::copy(
+            dir.path().join("client.pub"),
+            dir.path().join("authorized_keys"),
+        )
+        .unwrap();
         for kind in &self.host_keys {
             keygen(&host_key_path(dir.path(), *kind), *kind, "RFC4716", "");
         }
@@ -104,7 +134,11 @@ impl Builder {
             let address = free_port(self.address);
             let child = self.spawn(dir.path(), address);
             if let Some(child) = wait_until_up(child, address) {
-                return Sshd { address, dir, child };
+                return Sshd {
+                    address,
+                    dir,
+                    child,
+                };
             }
         }
         let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
@@ -122,7 +156,10 @@ impl Builder {
             dir.display()
         ));
         for kind in &self.host_keys {
-            config.push_str(&format!("HostKey {}\n", host_key_path(dir, *kind).display()));
+            config.push_str(&format!(
+                "HostKey {}\n",
+                host_key_path(dir, *kind).display()
+            ));
         }
         fs::write(dir.join("sshd_config"), config).unwrap();
         Command::new("/usr/sbin/sshd")

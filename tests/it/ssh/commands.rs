@@ -29,7 +29,7 @@ async fn a_signal_comes_back_by_its_name() {
 async fn both_streams_come_back_apart_and_byte_for_byte() {
     let sshd = Sshd::start();
     let mut session = connect(&sshd).await;
-    let data: Vec<u8> = (0..16 * 1024 * 1024u32).map(|i| (i * i >> 5) as u8).collect();
+    let data: Vec<u8> = (0..16 * 1024 * 1024u32).map(|i| (i.wrapping_mul(i) >> 5) as u8).collect();
     let file = sshd.dir().join("data");
     std::fs::write(&file, &data).unwrap();
     let command = format!("cat {0}; head -c 1000000 {0} >&2; exit 3", file.display());

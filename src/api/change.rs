@@ -1,0 +1,400 @@
+use super::input::{Input, Members, Nullable, Number};
+use super::wire::{InstanceJson, TaskJson};
+use super::word::OneOf;
+use crate::domain::{
+    self, Amendment, Error, InstanceChange, InstanceId, InstanceState, NewInstance, NewTask,
+    Result, State,
+};
+use crate::service::TaskUpdate;
+use poem_openapi::types::Example;
+use poem_openapi::{Object, Union};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+/// An integer, or a string that holds one.
+#[derive(Union)]
+enum NumberOrText {
+    Number(i64),
+    Text(String),
+}
+
+/// What is needed to post a task.
+#[derive(Object)]
+#[oai(rename = "NewTask", example, skip_serializing_if_is_none)]
+pub struct NewTaskBody {
+    /// What to call it: 1 to 255 characters.
+    name: String,
+    /// A description; empty unless given.
+    tag: Option<String>,
+    /// The id of the instance.
+    instance: NumberOrText,
+    /// What to run: 1 to 120,000 bytes, no NUL; several lines are fine.
+    script: String,
+    /// The user to log in as: 1 to 64 letters, digits and `. _ @ + - $ \`, not beginning with `-`.
+    user: String,
+    /// A deadline for the whole run, in seconds.
+    #[oai(nullable)]
+    timeout: Option<u32>,
+}
+
+impl Example for NewTaskBody {
+    fn example() -> Self {
+        Self {
+            name: "ls".into(),
+            tag: Some("essai".into()),
+            instance: NumberOrText::Number(1),
+            script: "ls -als".into(),
+            user: "antoine".into(),
+            timeout: Some(600),
+        }
+    }
+}
+
+impl Input for NewTask {
+    type Schema = NewTaskBody;
+
+    fn read(mut members: Members) -> Result<Self> {
+        let new = Self {
+            name: members.need("name"),
+            tag: members.take("tag").unwrap_or_default(),
+            instance: InstanceId(members.need::<Number>("instance").0),
+            script: members.need("script"),
+            user: members.need("user"),
+            timeout: timeout(&mut members),
+        };
+        if new.instance.0 < 1 {
+            members.wrong("instance", "must be the id of an instance");
+        }
+        members.finish(new, Self::validate)
+    }
+}
+
+fn timeout(members: &mut Members) -> Option<u32> {
+    let seconds = members.take::<Nullable<i64>>("timeout")?.0?;
+    if let Err(message) = domain::timeout(seconds) {
+        members.wrong("timeout", message);
+    }
+    u32::try_from(seconds).ok()
+}
+
+/// What is needed to declare an instance.
+#[derive(Object)]
+#[oai(rename = "NewInstance", example, skip_serializing_if_is_none)]
+pub struct NewInstanceBody {
+    /// IPv4 or IPv6 address, or host name.
+    ip: String,
+    /// A description; empty unless given.
+    tag: Option<String>,
+    /// `ACTIVE` unless given.
+    state: Option<OneOf<InstanceState>>,
+    /// The SSH port; 22 unless given.
+    port: Option<u16>,
+}
+
+impl Example for NewInstanceBody {
+    fn example() -> Self {
+        Self {
+            ip: "127.0.0.1".into(),
+            tag: Some("localhost".into()),
+            state: Some(OneOf(InstanceState::Active)),
+            port: Some(22),
+        }
+    }
+}
+
+impl Input for NewInstance {
+    type Schema = NewInstanceBody;
+
+    fn read(mut members: Members) -> Result<Self> {
+        let state = members.take::<OneOf<InstanceState>>("state");
+        let new = Self {
+            ip: members.need("ip"),
+            tag: members.take("tag").unwrap_or_default(),
+            state: state.map_or(InstanceState::Active, |it| it.0),
+            port: port(&mut members).unwrap_or(22),
+        };
+        members.finish(new, Self::validate)
+    }
+}
+
+fn port(members: &mut Members) -> Option<u16> {
+    let number: i64 = members.take("port")?;
+    if let Err(message) = domain::port(number) {
+        members.wrong("port", message);
+    }
+    u16::try_from(number).ok()
+}
+
+/// The members of a body that may not be changed, as they were sent.
+struct Fixed(Map<String, Value>);
+
+impl Fixed {
+    fn take(members: &mut Members, names: &[&'static str]) -> Self {
+        let given = names
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), members.take_raw(name)?)));
+        Self(given.collect())
+    }
+
+    /// Takes them where they say what is.
+    fn require_unchanged(self, present: &impl Serialize, moving: &[&str]) -> Result<()> {
+        let present = serde_json::to_value(present).map_err(Error::internal)?;
+        for (name, value) in self.0 {
+            let same = match name.as_str() {
+                "uri" => path(&value).is_some_and(|it| Some(it) == path(&present[&name])),
+                "instance" => value.as_str().map_or_else(
+                    || value == present[&name],
+                    |text| text == present[&name].to_string(),
+                ),
+                _ => value == present[&name],
+            };
+            if !same && !moving.contains(&name.as_str()) {
+                return Err(Error::conflict(format!(
+                    "{name}: may not be changed, and is not what it is now."
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path of a URL: one thing has one path, whatever name of the server the caller used.
+fn path(uri: &Value) -> Option<String> {
+    let text = uri.as_str()?;
+    if text.starts_with('/') {
+        return Some(text.to_owned());
+    }
+    Url::parse(text).ok().map(|url| url.path().to_owned())
+}
+
+fn id(members: &mut Members) -> Option<i64> {
+    let id = members.take::<i64>("id")?;
+    if id < 1 {
+        members.wrong("id", "must be an integer from 1 to 9223372036854775807");
+    }
+    Some(id)
+}
+
+/// The id that a change in a list's own path names.
+///
+/// # Errors
+/// Where it names none.
+pub fn named(id: Option<i64>) -> Result<i64> {
+    id.ok_or_else(|| Error::field("id", "is required"))
+}
+
+fn require_same_id(named: Option<i64>, id: i64) -> Result<()> {
+    match named {
+        Some(other) if other != id => Err(Error::conflict(format!(
+            "id: may not be changed; the path says {id}."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A partial update of a task: what is left out stays as it is. The other members of a task are
+/// taken too where they are unchanged, so that what was read can be sent back.
+#[derive(Object)]
+#[oai(rename = "TaskChange", example, skip_serializing_if_is_none)]
+pub struct TaskChangeBody {
+    /// Which task; required where the path does not say it.
+    id: Option<i64>,
+    /// `ABORT` asks for a cancel; no other state may be set.
+    state: Option<OneOf<State>>,
+    /// A new name; after the end.
+    name: Option<String>,
+    /// A new description; after the end.
+    tag: Option<String>,
+    /// A new exit code, or null; after the end.
+    #[oai(nullable)]
+    rc: Option<NumberOrText>,
+    /// What to show as standard output from now on; after the end.
+    stdout: Option<String>,
+    /// What to show as standard error from now on; after the end.
+    stderr: Option<String>,
+}
+
+impl Example for TaskChangeBody {
+    fn example() -> Self {
+        Self {
+            id: Some(1),
+            state: None,
+            name: None,
+            tag: None,
+            rc: Some(NumberOrText::Text("5".into())),
+            stdout: Some("ok".into()),
+            stderr: None,
+        }
+    }
+}
+
+/// What a PUT on a task says.
+pub struct TaskChange {
+    /// The task that it names.
+    pub id: Option<i64>,
+    update: TaskUpdate,
+    fixed: Fixed,
+}
+
+impl TaskChange {
+    const FIXED: [&'static str; 16] = [
+        "uri",
+        "instance",
+        "script",
+        "user",
+        "start",
+        "end",
+        "outcome",
+        "reason",
+        "signal",
+        "created",
+        "created_by",
+        "timeout",
+        "cancel_requested",
+        "amended",
+        "stdout_bytes",
+        "stderr_bytes",
+    ];
+    const GAPS: [&'static str; 2] = ["stdout_gap", "stderr_gap"];
+    /// What the server itself changes all the time until a task has ended: a caller cannot know
+    /// the present value.
+    const MOVING: [&'static str; 5] = [
+        "reason",
+        "stdout_bytes",
+        "stderr_bytes",
+        "stdout_gap",
+        "stderr_gap",
+    ];
+
+    /// Whether the task has to be looked at before this can be done.
+    pub fn has_fixed(&self) -> bool {
+        !self.fixed.0.is_empty()
+    }
+
+    /// What is to be done to task `id`.
+    ///
+    /// # Errors
+    /// A conflict where it names a member that may not change, with another value than `present`.
+    pub fn onto(self, id: i64, present: Option<&TaskJson>) -> Result<TaskUpdate> {
+        require_same_id(self.id, id)?;
+        if let Some(present) = present {
+            let moving: &[_] = match present.state.0 {
+                State::Init | State::Current => &Self::MOVING,
+                State::Done | State::Abort => &[],
+            };
+            self.fixed.require_unchanged(present, moving)?;
+        }
+        Ok(self.update)
+    }
+}
+
+impl Input for TaskChange {
+    type Schema = TaskChangeBody;
+
+    fn read(mut members: Members) -> Result<Self> {
+        let rc = members.take::<Nullable<Number>>("rc");
+        let change = Self {
+            id: id(&mut members),
+            update: TaskUpdate {
+                state: members.take::<OneOf<State>>("state").map(|it| it.0),
+                amend: Amendment {
+                    name: members.take("name"),
+                    tag: members.take("tag"),
+                    rc: rc.map(|Nullable(rc)| rc.map(|number| number.0)),
+                    stdout: members.take("stdout"),
+                    stderr: members.take("stderr"),
+                },
+            },
+            fixed: Fixed::take(&mut members, &[&Self::FIXED[..], &Self::GAPS].concat()),
+        };
+        members.finish(change, |change| change.update.amend.validate())
+    }
+}
+
+/// A partial update of an instance: what is left out stays as it is. `uri` and `host_key` are
+/// taken too where they are unchanged, so that what was read can be sent back.
+#[derive(Object)]
+#[oai(rename = "InstanceChange", example, skip_serializing_if_is_none)]
+pub struct InstanceChangeBody {
+    /// Which instance; required where the path does not say it.
+    id: Option<i64>,
+    /// A new address; the host key starts afresh.
+    ip: Option<String>,
+    /// A new description.
+    tag: Option<String>,
+    /// A new state; `DEACTIVE` is taken too and means `DEACTIVATE`.
+    state: Option<OneOf<InstanceState>>,
+    /// A new port; the host key starts afresh.
+    port: Option<u16>,
+}
+
+impl Example for InstanceChangeBody {
+    fn example() -> Self {
+        Self {
+            id: Some(1),
+            ip: None,
+            tag: Some("localhost".into()),
+            state: Some(OneOf(InstanceState::Deactivate)),
+            port: None,
+        }
+    }
+}
+
+/// What a PUT on an instance says.
+pub struct InstancePut {
+    /// The instance that it names.
+    pub id: Option<i64>,
+    change: InstanceChange,
+    fixed: Fixed,
+}
+
+impl InstancePut {
+    /// Whether the instance has to be looked at before this can be done.
+    pub fn has_fixed(&self) -> bool {
+        !self.fixed.0.is_empty()
+    }
+
+    /// What is to be done to instance `id`.
+    ///
+    /// # Errors
+    /// A conflict where it names a member that may not change, with another value than `present`.
+    pub fn onto(self, id: i64, present: Option<&InstanceJson>) -> Result<InstanceChange> {
+        require_same_id(self.id, id)?;
+        if let Some(present) = present {
+            self.fixed.require_unchanged(present, &[])?;
+        }
+        Ok(self.change)
+    }
+}
+
+impl Input for InstancePut {
+    type Schema = InstanceChangeBody;
+
+    fn read(mut members: Members) -> Result<Self> {
+        let state = members.take::<OneOf<InstanceState>>("state");
+        let put = Self {
+            id: id(&mut members),
+            change: InstanceChange {
+                ip: members.take("ip"),
+                tag: members.take("tag"),
+                state: state.map(|it| it.0),
+                port: port(&mut members),
+            },
+            fixed: Fixed::take(&mut members, &["uri", "host_key"]),
+        };
+        members.finish(put, |put| check(&put.change))
+    }
+}
+
+/// The rules of the domain for what a change names.
+fn check(change: &InstanceChange) -> Result<()> {
+    let mut wrong = domain::Invalid::default();
+    if let Some(ip) = &change.ip {
+        wrong.check("ip", domain::host(ip));
+    }
+    if let Some(tag) = &change.tag {
+        wrong.check("tag", domain::tag(tag));
+    }
+    wrong.finish()
+}

@@ -1,0 +1,196 @@
+use super::body::opened;
+use super::param::Header;
+use super::range::{ByteRange, Unsatisfiable};
+use super::refusal::header;
+use crate::domain::{Error, Gap, Kind, Result, Stream, Task};
+use crate::service::{OutputReader, View};
+use bytes::Bytes;
+use futures_util::stream;
+use poem::http::StatusCode;
+use poem::{IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{
+    MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
+use std::ops::Range;
+
+/// Kept bytes, whole or a range of them.
+pub struct RawBytes(Response);
+
+/// What part of the bytes a request asks for.
+pub struct Wanted {
+    /// Its `Range`.
+    pub range: Header<ByteRange>,
+    /// Its `If-Range`: the range counts only while this is the `ETag`.
+    pub if_range: Header<String>,
+}
+
+impl RawBytes {
+    /// The answer, with its first bytes read.
+    ///
+    /// # Errors
+    /// `RangeNotSatisfiable`, or where the output cannot be read.
+    pub async fn open(reader: OutputReader, view: View, wanted: Wanted) -> poem::Result<Self> {
+        let (length, task) = (reader.kept(), reader.task().clone());
+        let tag = tag(&task, view);
+        // Without a length nothing can be a part of it: the whole is sent as it comes.
+        let part = match length.map(|length| wanted.part(&tag, length)) {
+            Some(Ok(part)) => part,
+            Some(Err(Unsatisfiable)) => return Err(unsatisfiable(length.unwrap_or_default())),
+            None => None,
+        };
+        let status = match part {
+            Some(_) => StatusCode::PARTIAL_CONTENT,
+            None => StatusCode::OK,
+        };
+        let range = part.clone().or(length.map(|length| 0..length));
+        let name = format!("task-{}-{}.txt", task.id, name(view));
+        // The bytes are somebody else's: a browser saves them and never shows them as a page.
+        let mut response = Response::builder()
+            .status(status)
+            .content_type("application/octet-stream")
+            .header(
+                "Content-Disposition",
+                format!("attachment; filename=\"{name}\""),
+            )
+            .header("Accept-Ranges", "bytes")
+            .header("ETag", tag);
+        if let Some(range) = &range {
+            response = response.header("Content-Length", range.end - range.start);
+        }
+        if let (Some(part), Some(length)) = (part, length) {
+            let (first, last) = (part.start, part.end - 1);
+            response = response.header("Content-Range", format!("bytes {first}-{last}/{length}"));
+        }
+        for (header, gap) in gaps(&task, view) {
+            response = response.header(header, format!("{},{}", gap.offset, gap.length));
+        }
+        let body = opened(chunks(reader, range)).await?;
+        Ok(Self(response.body(body)))
+    }
+}
+
+impl Wanted {
+    fn part(&self, tag: &str, length: u64) -> Result<Option<Range<u64>>, Unsatisfiable> {
+        let is_current = self.if_range.0.as_ref().is_none_or(|given| given == tag);
+        match self.range.0 {
+            Some(range) if is_current => range.within(length),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn unsatisfiable(length: u64) -> poem::Error {
+    let error = Error::new(
+        Kind::RangeNotSatisfiable,
+        format!("There are {length} bytes, and none where the range is."),
+    );
+    let mut response = poem::Error::from(error).into_response();
+    let range = format!("bytes */{length}");
+    if let Ok(range) = range.parse() {
+        response.headers_mut().insert("Content-Range", range);
+    }
+    poem::Error::from_response(response)
+}
+
+/// What is kept of a stream is decided by how many bytes came.
+fn tag(task: &Task, view: View) -> String {
+    match view {
+        View::One(stream) => format!("\"{}\"", task.stream(stream).bytes),
+        View::Both => format!("\"{}-{}\"", task.stdout.bytes, task.stderr.bytes),
+    }
+}
+
+fn name(view: View) -> &'static str {
+    match view {
+        View::One(stream) => stream.as_str(),
+        View::Both => "output",
+    }
+}
+
+fn gaps(task: &Task, view: View) -> Vec<(&'static str, Gap)> {
+    let gaps = match view {
+        View::One(stream) => vec![("Wsexec-Gap", task.stream(stream).gap)],
+        View::Both => vec![
+            ("Wsexec-Stdout-Gap", task.stream(Stream::Stdout).gap),
+            ("Wsexec-Stderr-Gap", task.stream(Stream::Stderr).gap),
+        ],
+    };
+    let present = |(header, gap): (_, Option<Gap>)| gap.map(|gap| (header, gap));
+    gaps.into_iter().filter_map(present).collect()
+}
+
+fn chunks(
+    mut reader: OutputReader,
+    range: Option<Range<u64>>,
+) -> impl futures_util::Stream<Item = Result<Bytes>> + Send {
+    reader.skip(range.as_ref().map_or(0, |range| range.start));
+    let left = range.map(|range| range.end - range.start);
+    stream::try_unfold((reader, left), |(mut reader, left)| async move {
+        if left == Some(0) {
+            return Ok(None);
+        }
+        match (reader.next().await?, left) {
+            (Some(mut chunk), Some(left)) => {
+                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                let left = left - chunk.len() as u64;
+                Ok(Some((chunk, (reader, Some(left)))))
+            }
+            (Some(chunk), None) => Ok(Some((chunk, (reader, None)))),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Error::unavailable("The output is shorter than it was.", 1)),
+        }
+    })
+}
+
+impl IntoResponse for RawBytes {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl ApiResponse for RawBytes {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![
+                response(200, "All kept bytes."),
+                response(206, "The bytes that `Range` asks for."),
+            ],
+        }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+fn response(status: u16, description: &'static str) -> MetaResponse {
+    let mut headers = vec![
+        header::<String>("Accept-Ranges", "Always `bytes`."),
+        header::<String>("ETag", "Changes when bytes come; for `If-Range`."),
+        header::<String>(
+            "Wsexec-Gap",
+            "`OFFSET,LENGTH` of what was left out of the one stream, in bytes.",
+        ),
+        header::<String>(
+            "Wsexec-Stdout-Gap",
+            "Where both streams are read: what was left out of standard output.",
+        ),
+        header::<String>(
+            "Wsexec-Stderr-Gap",
+            "Where both streams are read: what was left out of standard error.",
+        ),
+    ];
+    if status == 206 {
+        headers.push(header::<String>("Content-Range", "Which bytes these are."));
+    }
+    let schema = MetaSchema::new_with_format("string", "binary");
+    MetaResponse {
+        description,
+        status: Some(status),
+        status_range: None,
+        content: vec![MetaMediaType {
+            content_type: "application/octet-stream",
+            schema: MetaSchemaRef::Inline(Box::new(schema)),
+        }],
+        headers,
+    }
+}

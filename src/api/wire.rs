@@ -1,0 +1,281 @@
+use super::word::OneOf;
+use crate::domain::{Gap, HostKeyState, Instance, InstanceState, Outcome, State, Stream, Task};
+use poem_openapi::Object;
+use poem_openapi::types::Example;
+use serde::Serialize;
+
+/// The part of a stream that was left out, in bytes.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Gap")]
+pub struct GapJson {
+    /// Where it begins.
+    pub offset: u64,
+    /// How much is missing.
+    pub length: u64,
+}
+
+impl From<Gap> for GapJson {
+    fn from(gap: Gap) -> Self {
+        Self {
+            offset: gap.offset,
+            length: gap.length,
+        }
+    }
+}
+
+/// One execution of a script on one instance.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Task", example)]
+pub struct TaskJson {
+    /// Given by the server, never reused.
+    pub id: i64,
+    /// The absolute URL of this task.
+    pub uri: String,
+    /// What it is called.
+    pub name: String,
+    /// A description.
+    pub tag: String,
+    /// The id of the instance.
+    pub instance: i64,
+    /// What runs, handed to the user's login shell.
+    pub script: String,
+    /// The user that it logs in as.
+    pub user: String,
+    /// When it began, Unix seconds.
+    #[oai(nullable)]
+    pub start: Option<i64>,
+    /// When it ended, Unix seconds; never before its start.
+    #[oai(nullable)]
+    pub end: Option<i64>,
+    /// The exit code; null until there is one.
+    #[oai(nullable)]
+    pub rc: Option<i64>,
+    /// `INIT` accepted, not begun; `CURRENT` running; `DONE` the script exited by itself, whatever
+    /// its rc; `ABORT` anything else.
+    pub state: OneOf<State>,
+    /// Why it is DONE or ABORT.
+    #[oai(nullable)]
+    pub outcome: Option<OneOf<Outcome>>,
+    /// One sentence: what happened and what to do, or what a task in INIT waits for.
+    #[oai(nullable)]
+    pub reason: Option<String>,
+    /// The signal that ended it, without `SIG`.
+    #[oai(nullable)]
+    pub signal: Option<String>,
+    /// When it was accepted, Unix seconds.
+    pub created: i64,
+    /// Who posted it.
+    pub created_by: String,
+    /// The deadline for the whole run, in seconds.
+    #[oai(nullable)]
+    pub timeout: Option<u32>,
+    /// Whether somebody asked for its end.
+    pub cancel_requested: bool,
+    /// Whether the result was changed after the end.
+    pub amended: bool,
+    /// How many bytes of standard output came.
+    pub stdout_bytes: u64,
+    /// How many bytes of standard error came.
+    pub stderr_bytes: u64,
+    /// What of standard output was left out.
+    #[oai(nullable)]
+    pub stdout_gap: Option<GapJson>,
+    /// What of standard error was left out.
+    #[oai(nullable)]
+    pub stderr_gap: Option<GapJson>,
+    /// Standard output, with U+FFFD for what is not UTF-8. Absent with `output=none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
+    /// Standard error, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
+}
+
+impl TaskJson {
+    /// The task without its output, which is read and written apart.
+    pub fn new(task: &Task, base: &str) -> Self {
+        // The text that is shown for an amended stream is whole.
+        let gap = |stream| {
+            let gap = task.stream(stream).gap.map(GapJson::from);
+            gap.filter(|_| !task.is_amended(stream))
+        };
+        Self {
+            id: task.id.0,
+            uri: format!("{base}/wsexec/tasks/{}", task.id),
+            name: task.name.clone(),
+            tag: task.tag.clone(),
+            instance: task.instance.0,
+            script: task.script.clone(),
+            user: task.user.clone(),
+            start: task.start,
+            end: task.end,
+            rc: task.rc,
+            state: OneOf(task.state),
+            outcome: task.outcome.map(OneOf),
+            reason: task.reason.clone(),
+            signal: task.signal.clone(),
+            created: task.created,
+            created_by: task.created_by.clone(),
+            timeout: task.timeout,
+            cancel_requested: task.cancel_requested,
+            amended: task.amended,
+            stdout_bytes: task.stdout.bytes,
+            stderr_bytes: task.stderr.bytes,
+            stdout_gap: gap(Stream::Stdout),
+            stderr_gap: gap(Stream::Stderr),
+            stdout: None,
+            stderr: None,
+        }
+    }
+}
+
+impl Example for TaskJson {
+    fn example() -> Self {
+        Self {
+            id: 1,
+            uri: "https://127.0.0.1:8443/wsexec/tasks/1".into(),
+            name: "save_mongo".into(),
+            tag: "dump mongo".into(),
+            instance: 1,
+            script: "/home/debian/mongo_save.sh".into(),
+            user: "debian".into(),
+            start: Some(1_436_506_743),
+            end: Some(1_436_506_790),
+            rc: Some(0),
+            state: OneOf(State::Done),
+            outcome: Some(OneOf(Outcome::Exited)),
+            reason: None,
+            signal: None,
+            created: 1_436_506_743,
+            created_by: "admin".into(),
+            timeout: None,
+            cancel_requested: false,
+            amended: false,
+            stdout_bytes: 3,
+            stderr_bytes: 0,
+            stdout_gap: None,
+            stderr_gap: None,
+            stdout: Some("OK\n".into()),
+            stderr: Some(String::new()),
+        }
+    }
+}
+
+/// The host key on record for an instance; `type` and `fingerprint` are null while it is unknown.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "HostKey")]
+pub struct HostKeyJson {
+    /// `unknown` until the first connection, from then on `trusted`: this key alone is right.
+    pub state: OneOf<HostKeyState>,
+    /// The key's algorithm, such as `ssh-ed25519`.
+    #[oai(nullable)]
+    pub r#type: Option<String>,
+    /// Its fingerprint, as `ssh-keygen -l` shows it.
+    #[oai(nullable)]
+    pub fingerprint: Option<String>,
+}
+
+/// A machine that scripts can run on.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Instance", example)]
+pub struct InstanceJson {
+    /// Given by the server, never reused.
+    pub id: i64,
+    /// The absolute URL of this instance.
+    pub uri: String,
+    /// IPv4 or IPv6 address, or host name.
+    pub ip: String,
+    /// A description.
+    pub tag: String,
+    /// Whether it takes tasks.
+    pub state: OneOf<InstanceState>,
+    /// The SSH port.
+    pub port: u16,
+    /// The key that it must show.
+    pub host_key: HostKeyJson,
+}
+
+impl InstanceJson {
+    /// The instance as the API shows it.
+    pub fn new(instance: &Instance, base: &str) -> Self {
+        let key = instance.host_key.as_ref();
+        let state = key.map_or(HostKeyState::Unknown, |_| HostKeyState::Trusted);
+        Self {
+            id: instance.id.0,
+            uri: format!("{base}/wsexec/instances/{}", instance.id),
+            ip: instance.ip.clone(),
+            tag: instance.tag.clone(),
+            state: OneOf(instance.state),
+            port: instance.port,
+            host_key: HostKeyJson {
+                state: OneOf(state),
+                r#type: key.map(|key| key.algorithm.clone()),
+                fingerprint: key.map(|key| key.fingerprint.clone()),
+            },
+        }
+    }
+}
+
+impl Example for InstanceJson {
+    fn example() -> Self {
+        Self {
+            id: 1,
+            uri: "https://127.0.0.1:8443/wsexec/instances/1".into(),
+            ip: "127.0.0.1".into(),
+            tag: "localhost".into(),
+            state: OneOf(InstanceState::Active),
+            port: 22,
+            host_key: HostKeyJson {
+                state: OneOf(HostKeyState::Trusted),
+                r#type: Some("ssh-ed25519".into()),
+                fingerprint: Some("SHA256:6sLmEQCmn2hmiMYkTBJYX7nXMcgzOYqRzPCyHKKIf5s".into()),
+            },
+        }
+    }
+}
+
+/// One task.
+#[derive(Object)]
+#[oai(rename = "TaskAnswer")]
+pub struct TaskAnswer {
+    /// The task.
+    task: TaskJson,
+}
+
+/// Tasks, by id.
+#[derive(Object)]
+#[oai(rename = "TasksAnswer")]
+pub struct TasksAnswer {
+    /// The tasks.
+    tasks: Vec<TaskJson>,
+}
+
+/// One instance.
+#[derive(Object, Serialize)]
+#[oai(rename = "InstanceAnswer")]
+pub struct InstanceAnswer {
+    /// The instance.
+    pub instance: InstanceJson,
+}
+
+/// Instances, by id.
+#[derive(Object)]
+#[oai(rename = "InstancesAnswer")]
+pub struct InstancesAnswer {
+    /// The instances.
+    instances: Vec<InstanceJson>,
+}
+
+/// It is done.
+#[derive(Object)]
+#[oai(rename = "Removed", example)]
+pub struct RemovedAnswer {
+    /// Always true.
+    pub result: bool,
+}
+
+impl Example for RemovedAnswer {
+    fn example() -> Self {
+        Self { result: true }
+    }
+}
