@@ -63,7 +63,11 @@ async fn what_cannot_be_done_is_said() {
         (&["add", "admin", "--password-stdin"][..], "x", "admin"),
         (&["add", "a:b", "--password-stdin"], "x", "letters"),
         (&["add", "bob", "--password-stdin"], "", "empty"),
-        (&["passwd", "nobody", "--password-stdin"], "x", "no such user"),
+        (
+            &["passwd", "nobody", "--password-stdin"],
+            "x",
+            "no such user",
+        ),
         (&["remove", "nobody"], "", "no such user"),
         (&["list", "--data", "elsewhere"], "", "elsewhere"),
     ] {
