@@ -18,9 +18,12 @@
 //! (puts the parts together), [`cli`] (one file for each subcommand).
 
 pub mod api;
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod http;
 pub mod service;
 pub mod ssh;

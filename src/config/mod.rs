@@ -4,6 +4,7 @@
 //! reading of files is in `load`; flags and the environment are laid over it by `cli`.
 
 mod load;
+mod validate;
 
 pub use load::{ConfigError, load};
 

@@ -24,6 +24,15 @@ pub struct Page {
 }
 
 impl Page {
+    /// The same page with no more than so many rows.
+    #[must_use]
+    pub fn at_most(self, rows: u32) -> Self {
+        Self {
+            limit: Some(self.limit.map_or(rows, |limit| limit.min(rows))),
+            ..self
+        }
+    }
+
     /// The page that follows one that ended with `last`.
     #[must_use]
     pub fn following(self, last: i64) -> Self {

@@ -122,7 +122,18 @@ impl Intake {
     pub(super) async fn drain(&self) {
         std::future::poll_fn(|cx| lock(&self.0).poll_drain(cx)).await;
     }
+
+    /// What is to be held on to while the client reads the answer; none where the body has ended.
+    pub(super) fn unread(self) -> Option<Unread> {
+        let ended = lock(&self.0).ended;
+        (!ended).then_some(Unread(self.0))
+    }
 }
+
+/// A body that was too long to be read to its end. In HTTP/2 letting go of it resets the stream,
+/// and a client that still sends (curl before 8) then loses the answer it already has.
+#[derive(Clone)]
+pub(super) struct Unread(#[expect(dead_code, reason = "held, never read")] Arc<Mutex<Incoming>>);
 
 fn lock(incoming: &Mutex<Incoming>) -> MutexGuard<'_, Incoming> {
     // A panic while polling leaves nothing here that is worse than a broken body.

@@ -1,5 +1,6 @@
 //! One connection: hyper on it, and the watch that closes it when its peer stands still.
 
+use super::body::Unread;
 use super::listener::Protocol;
 use super::watch::{Tracked, Watch, Watched};
 use crate::config;
@@ -7,6 +8,7 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use poem::http::Version;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
@@ -34,6 +36,8 @@ const ERROR_RESETS: usize = 200;
 const PING: Duration = Duration::from_secs(30);
 /// How long a connection that has nothing more to do may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// How long a client gets to read the answer to a body that is not read to its end.
+const READ_ANSWER: Duration = Duration::from_secs(2);
 
 /// What all connections share.
 pub(super) struct Connection<E> {
@@ -59,13 +63,21 @@ pub(super) async fn serve<S, E>(
 {
     let watch = Arc::new(Watch::default());
     let io = TokioIo::new(Watched::new(stream, watch.clone()));
-    let service = {
-        let (endpoint, local, watch) =
-            (connection.endpoint.clone(), connection.local, watch.clone());
-        hyper::service::service_fn(move |request| {
-            respond(endpoint.clone(), request, (local, peer), watch.clone())
-        })
+    let spawn = Spawn {
+        tracker: connection.tracker.clone(),
+        cut: connection.cut.clone(),
     };
+    let requests = Arc::new(Requests {
+        endpoint: connection.endpoint.clone(),
+        local: connection.local,
+        peer,
+        watch: watch.clone(),
+        spawn: spawn.clone(),
+    });
+    let service = hyper::service::service_fn(move |request| {
+        let requests = requests.clone();
+        async move { Ok::<_, Infallible>(requests.answer(request).await) }
+    });
     let config = &connection.config;
     let head = Duration::from_secs(config.head_timeout);
     let still = watch.stands_still(head, Duration::from_secs(config.write_timeout));
@@ -86,11 +98,7 @@ pub(super) async fn serve<S, E>(
             .await;
         }
         Protocol::Http2 => {
-            let executor = Spawn {
-                tracker: connection.tracker.clone(),
-                cut: connection.cut.clone(),
-            };
-            let served = http2::Builder::new(executor)
+            let served = http2::Builder::new(spawn)
                 .timer(TokioTimer::new())
                 .keep_alive_interval(PING)
                 .keep_alive_timeout(head)
@@ -146,23 +154,36 @@ fn log(ended: hyper::Result<()>) {
     }
 }
 
-/// One request, from hyper to the endpoint and back.
-async fn respond<E: Endpoint<Output = Response>>(
+/// What the requests of one connection need.
+struct Requests<E> {
     endpoint: Arc<E>,
-    request: hyper::Request<Incoming>,
-    (local, peer): (SocketAddr, SocketAddr),
+    local: SocketAddr,
+    peer: SocketAddr,
     watch: Arc<Watch>,
-) -> Result<hyper::Response<Tracked>, Infallible> {
-    let open = watch.open();
-    let request = poem::Request::from((
-        request,
-        LocalAddr(Addr::from(local)),
-        RemoteAddr(Addr::from(peer)),
-        Scheme::HTTPS,
-    ));
-    let response = endpoint.get_response(request).await;
-    let response = hyper::Response::from(response);
-    Ok(response.map(|body| Tracked::new(body, open)))
+    spawn: Spawn,
+}
+
+impl<E: Endpoint<Output = Response>> Requests<E> {
+    /// One request, from hyper to the endpoint and back.
+    async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Tracked> {
+        let open = self.watch.open();
+        let version = request.version();
+        let request = poem::Request::from((
+            request,
+            LocalAddr(Addr::from(self.local)),
+            RemoteAddr(Addr::from(self.peer)),
+            Scheme::HTTPS,
+        ));
+        let mut response = self.endpoint.get_response(request).await;
+        let unread = response.extensions_mut().remove::<Unread>();
+        if let Some(unread) = unread.filter(|_| version == Version::HTTP_2) {
+            self.spawn.execute(async move {
+                tokio::time::sleep(READ_ANSWER).await;
+                drop(unread);
+            });
+        }
+        hyper::Response::from(response).map(|body| Tracked::new(body, open))
+    }
 }
 
 /// Runs hyper's HTTP/2 streams where they are tracked and can be cut off.

@@ -68,11 +68,14 @@ impl<E: Endpoint> Stack<E> {
         let challenge = wants_challenge(&request);
 
         let mut response = self.respond(request, &mut who).await;
-        if let Some(intake) = &intake {
+        if let Some(intake) = intake {
             if let Some(fault) = intake.fault() {
                 response = refuse_body(response, fault.into());
             }
             intake.drain().await;
+            if let Some(unread) = intake.unread() {
+                response.extensions_mut().insert(unread);
+            }
         }
         if challenge && response.status() == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(

@@ -53,6 +53,11 @@ impl Actor {
         self.user
     }
 
+    /// Whose an `Idempotency-Key` is: 0 for the command line.
+    pub(super) fn key_owner(&self) -> i64 {
+        self.user.map_or(0, |user| user.0)
+    }
+
     /// The permission table: role by action, matched without a wildcard.
     pub fn may(&self, action: Action) -> bool {
         match (self.role, action) {

@@ -1,6 +1,6 @@
-use super::{Actor, Idempotency, IfMatch, Service};
+use super::{Action, Actor, Idempotency, IfMatch, Service};
 use crate::domain::{
-    Instance, InstanceChange, InstanceFilter, InstanceId, NewInstance, Page, Result,
+    Error, Instance, InstanceChange, InstanceFilter, InstanceId, NewInstance, Page, Result,
 };
 
 impl Service {
@@ -11,19 +11,28 @@ impl Service {
     /// `Forbidden`, `Unavailable`.
     pub async fn instances(
         &self,
-        _actor: &Actor,
-        _filter: &InstanceFilter,
-        _page: Page,
+        actor: &Actor,
+        filter: &InstanceFilter,
+        page: Page,
     ) -> Result<Vec<Instance>> {
-        unimplemented!()
+        actor.require(Action::ReadInstances)?;
+        self.inner
+            .store
+            .instances(filter, page.at_most(Self::BATCH))
+            .await
     }
 
     /// One instance.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn instance(&self, _actor: &Actor, _id: InstanceId) -> Result<Instance> {
-        unimplemented!()
+    pub async fn instance(&self, actor: &Actor, id: InstanceId) -> Result<Instance> {
+        actor.require(Action::ReadInstances)?;
+        self.inner
+            .store
+            .instance(id)
+            .await?
+            .ok_or_else(no_such_instance)
     }
 
     /// Declares an instance. The same [`Idempotency`] again gives the instance as it now is.
@@ -32,11 +41,16 @@ impl Service {
     /// `Invalid`, `KeyReused`, `Unavailable`.
     pub async fn create_instance(
         &self,
-        _actor: &Actor,
-        _new: NewInstance,
-        _key: Option<Idempotency>,
+        actor: &Actor,
+        new: NewInstance,
+        key: Option<Idempotency>,
     ) -> Result<Instance> {
-        unimplemented!()
+        actor.require(Action::ManageInstances)?;
+        new.validate()?;
+        self.inner
+            .store
+            .create_instance(new, key, actor.key_owner(), self.now())
+            .await
     }
 
     /// Changes an instance; a new `ip` or `port` forgets its host key.
@@ -45,12 +59,22 @@ impl Service {
     /// `Invalid`, `NotFound`, `PreconditionFailed`.
     pub async fn change_instance(
         &self,
-        _actor: &Actor,
-        _id: InstanceId,
-        _change: InstanceChange,
-        _if_match: Option<IfMatch>,
+        actor: &Actor,
+        id: InstanceId,
+        change: InstanceChange,
+        if_match: Option<IfMatch>,
     ) -> Result<Instance> {
-        unimplemented!()
+        actor.require(Action::ManageInstances)?;
+        let changed = self
+            .inner
+            .store
+            .change_instance(id, change, if_match)
+            .await?;
+        // It may be ACTIVE again, and tasks may wait for that.
+        if let Some(engine) = &self.inner.engine {
+            engine.wake(id);
+        }
+        changed.ok_or_else(no_such_instance)
     }
 
     /// Removes an instance; its tasks stay.
@@ -59,10 +83,19 @@ impl Service {
     /// `NotFound`, `PreconditionFailed`, `Conflict` while a task there has not ended.
     pub async fn remove_instance(
         &self,
-        _actor: &Actor,
-        _id: InstanceId,
-        _if_match: Option<IfMatch>,
+        actor: &Actor,
+        id: InstanceId,
+        if_match: Option<IfMatch>,
     ) -> Result<()> {
-        unimplemented!()
+        actor.require(Action::ManageInstances)?;
+        if self.inner.store.remove_instance(id, if_match).await? {
+            Ok(())
+        } else {
+            Err(no_such_instance())
+        }
     }
+}
+
+fn no_such_instance() -> Error {
+    Error::not_found("There is no such instance.")
 }

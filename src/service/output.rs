@@ -1,6 +1,10 @@
-use super::{Actor, Service};
-use crate::domain::{Result, Stream, Task, TaskId};
-use bytes::Bytes;
+use super::text::Decoder;
+use super::{Action, Actor, Service};
+use crate::domain::{Error, Result, Stream, Task, TaskId};
+use crate::engine::Watch;
+use crate::store::{Piece, Store};
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,23 +17,64 @@ pub enum View {
     Both,
 }
 
+impl View {
+    fn streams(self) -> Vec<Stream> {
+        match self {
+            Self::One(stream) => vec![stream],
+            Self::Both => Stream::ALL.to_vec(),
+        }
+    }
+}
+
 /// Reads kept output in short reads, so that it costs the same memory whatever its size.
-pub struct OutputReader {}
+pub struct OutputReader {
+    store: Store,
+    task: Task,
+    streams: Vec<Stream>,
+    cursor: [u64; 2],
+    /// Read and not given yet.
+    pieces: VecDeque<Piece>,
+    /// What is shown in the place of what ran.
+    amended: Option<String>,
+    skip: u64,
+    given: u64,
+    decoder: Decoder,
+}
 
 impl OutputReader {
-    /// The task as it was when the reader was opened.
-    pub fn task(&self) -> &Task {
-        unimplemented!()
+    fn new(store: Store, task: Task, streams: Vec<Stream>, amended: Option<String>) -> Self {
+        Self {
+            store,
+            task,
+            streams,
+            cursor: [0, 0],
+            pieces: VecDeque::new(),
+            amended,
+            skip: 0,
+            given: 0,
+            decoder: Decoder::default(),
+        }
     }
 
-    /// How many kept bytes there are to read, of the task as it was then.
-    pub fn kept(&self) -> u64 {
-        unimplemented!()
+    /// The task as it was when the reader was opened.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// How many kept bytes there are to read, of the task as it was then. None where that is not
+    /// known: the task still runs and some of its output was left out, so that its tail moves.
+    pub fn kept(&self) -> Option<u64> {
+        if let Some(text) = &self.amended {
+            return Some(text.len() as u64);
+        }
+        let infos = || self.streams.iter().map(|stream| self.task.stream(*stream));
+        let moves = !self.task.state.has_ended() && infos().any(|info| info.gap.is_some());
+        (!moves).then(|| infos().map(|info| info.kept()).sum())
     }
 
     /// Leaves out the first `bytes` of what is kept. To be called before the first read.
-    pub fn skip(&mut self, _bytes: u64) {
-        unimplemented!()
+    pub fn skip(&mut self, bytes: u64) {
+        self.skip = bytes;
     }
 
     /// The next bytes, at most 256 KiB; none at the end.
@@ -38,18 +83,110 @@ impl OutputReader {
     /// `Unavailable` where the store does not answer; `Conflict` where what was to be read has
     /// been left out meanwhile, because the task still runs.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        unimplemented!()
+        loop {
+            match self.next_piece().await? {
+                None => return Ok(None),
+                Some(Piece::Data { bytes, .. }) => return Ok(Some(bytes)),
+                Some(Piece::Gap { .. }) => {}
+            }
+        }
     }
-}
 
-impl OutputReader {
     /// As [`OutputReader::next`], decoded: UTF-8 is joined across reads but not over a gap, and
     /// what is not UTF-8 is U+FFFD.
     ///
     /// # Errors
     /// As [`OutputReader::next`].
     pub async fn next_text(&mut self) -> Result<Option<String>> {
-        unimplemented!()
+        loop {
+            let piece = self.next_piece().await?;
+            let end = piece.is_none();
+            let text = match piece {
+                Some(Piece::Data { bytes, .. }) => self.decoder.push(&bytes),
+                Some(Piece::Gap { .. }) | None => self.decoder.finish(),
+            };
+            if !text.is_empty() {
+                return Ok(Some(text));
+            }
+            if end {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Piece>> {
+        loop {
+            if self.pieces.is_empty() && !self.fill().await? {
+                return match self.kept() {
+                    Some(kept) if self.given < kept => Err(Error::conflict(
+                        "Part of this output was left out while it was read. Read it again.",
+                    )),
+                    Some(_) | None => Ok(None),
+                };
+            }
+            match self.pieces.pop_front() {
+                Some(Piece::Data {
+                    stream,
+                    offset,
+                    mut bytes,
+                }) => {
+                    // No further than what was there when the reader was opened.
+                    let limit = match self.amended {
+                        Some(_) => u64::MAX,
+                        None => self.task.stream(stream).bytes,
+                    };
+                    bytes.truncate(
+                        usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX),
+                    );
+                    self.given += bytes.len() as u64;
+                    let skipped = self.skip.min(bytes.len() as u64);
+                    self.skip -= skipped;
+                    bytes.advance(usize::try_from(skipped).unwrap_or(usize::MAX));
+                    if !bytes.is_empty() {
+                        return Ok(Some(Piece::Data {
+                            stream,
+                            offset,
+                            bytes,
+                        }));
+                    }
+                }
+                Some(gap @ Piece::Gap { .. }) => return Ok(Some(gap)),
+                None => {}
+            }
+        }
+    }
+
+    /// Reads on. False where there is no more.
+    async fn fill(&mut self) -> Result<bool> {
+        if let Some(text) = &mut self.amended {
+            let bytes = Bytes::from(std::mem::take(text));
+            // What is amended is at most one request's body, and read once.
+            let fresh = self.given == 0 && !bytes.is_empty();
+            if fresh {
+                self.pieces.push_back(Piece::Data {
+                    stream: Stream::Stdout,
+                    offset: 0,
+                    bytes,
+                });
+            }
+            return Ok(fresh);
+        }
+        let behind = |cursor: &[u64; 2]| {
+            let left =
+                |stream: &&Stream| cursor[**stream as usize] < self.task.stream(**stream).bytes;
+            self.streams.iter().any(|stream| left(&stream))
+        };
+        if !behind(&self.cursor) {
+            return Ok(false);
+        }
+        let mut cursor = self.cursor;
+        self.pieces = self
+            .store
+            .read_output(self.task.id, &self.streams, &mut cursor)
+            .await?
+            .into();
+        self.cursor = cursor;
+        Ok(!self.pieces.is_empty())
     }
 }
 
@@ -123,7 +260,16 @@ pub enum TaskEvent {
 }
 
 /// The events of one task.
-pub struct Events {}
+pub struct Events {
+    store: Store,
+    task: TaskId,
+    watch: Watch,
+    cursor: [u64; 2],
+    decoders: [Decoder; 2],
+    /// Read and not told yet.
+    queue: VecDeque<TaskEvent>,
+    over: bool,
+}
 
 impl Events {
     /// The next event; waits for it. None after [`TaskEvent::End`], when the task was removed, and
@@ -132,7 +278,100 @@ impl Events {
     /// # Errors
     /// `Unavailable` where the store does not answer.
     pub async fn next(&mut self) -> Result<Option<TaskEvent>> {
-        unimplemented!()
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.over {
+                return Ok(None);
+            }
+            // First the state, then the output: what has ended by now has all its output there.
+            let Some(task) = self.store.task(self.task).await? else {
+                self.over = true;
+                continue;
+            };
+            let mut cursor = self.cursor;
+            let pieces = self
+                .store
+                .read_output(self.task, &Stream::ALL, &mut cursor)
+                .await?;
+            if !pieces.is_empty() {
+                pieces.into_iter().for_each(|piece| self.tell(piece));
+            } else if task.state.has_ended() {
+                Stream::ALL
+                    .into_iter()
+                    .for_each(|stream| self.tell_held(stream));
+                self.queue.push_back(TaskEvent::End(Box::new(task)));
+                self.over = true;
+            } else if !self.watch.changed().await {
+                self.over = true;
+            }
+        }
+    }
+
+    fn tell(&mut self, piece: Piece) {
+        match piece {
+            Piece::Data {
+                stream,
+                offset,
+                bytes,
+            } => {
+                let place = stream as usize;
+                let held = self.decoders[place].held();
+                let text = self.decoders[place].push(&bytes);
+                self.cursor[place] = offset + bytes.len() as u64;
+                if !text.is_empty() {
+                    let id = self.id();
+                    self.queue.push_back(TaskEvent::Output {
+                        stream,
+                        offset: offset - held,
+                        text,
+                        id,
+                    });
+                }
+            }
+            Piece::Gap {
+                stream,
+                offset,
+                length,
+            } => {
+                self.tell_held(stream);
+                self.cursor[stream as usize] = offset + length;
+                let id = self.id();
+                self.queue.push_back(TaskEvent::Gap {
+                    stream,
+                    offset,
+                    length,
+                    id,
+                });
+            }
+        }
+    }
+
+    /// Tells what was held back for the rest of its sequence, which does not come.
+    fn tell_held(&mut self, stream: Stream) {
+        let place = stream as usize;
+        let offset = self.cursor[place] - self.decoders[place].held();
+        let text = self.decoders[place].finish();
+        if !text.is_empty() {
+            let id = self.id();
+            self.queue.push_back(TaskEvent::Output {
+                stream,
+                offset,
+                text,
+                id,
+            });
+        }
+    }
+
+    /// What was told so far: what is held back was not.
+    fn id(&self) -> EventId {
+        let told =
+            |stream: Stream| self.cursor[stream as usize] - self.decoders[stream as usize].held();
+        EventId::At {
+            stdout: told(Stream::Stdout),
+            stderr: told(Stream::Stderr),
+        }
     }
 }
 
@@ -141,28 +380,39 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn read_output(
-        &self,
-        _actor: &Actor,
-        _id: TaskId,
-        _view: View,
-    ) -> Result<OutputReader> {
-        unimplemented!()
+    pub async fn read_output(&self, actor: &Actor, id: TaskId, view: View) -> Result<OutputReader> {
+        let task = self.task(actor, id).await?;
+        Ok(OutputReader::new(
+            self.inner.store.clone(),
+            task,
+            view.streams(),
+            None,
+        ))
     }
 
     /// Opens one stream as the task shows it: amended where it was, else what ran. `task` is what
-    /// a list or [`Service::task`] gave. The bytes may end in the middle of a UTF-8 sequence, and
-    /// two reads never join over a gap.
+    /// a list or [`Service::task`] gave.
     ///
     /// # Errors
     /// `Unavailable` where the store does not answer.
     pub async fn read_shown(
         &self,
-        _actor: &Actor,
-        _task: &Task,
-        _stream: Stream,
+        actor: &Actor,
+        task: &Task,
+        stream: Stream,
     ) -> Result<OutputReader> {
-        unimplemented!()
+        actor.require(Action::ReadTasks)?;
+        let store = self.inner.store.clone();
+        let amended = match task.is_amended(stream) {
+            true => store.amended_output(task, stream).await?,
+            false => None,
+        };
+        Ok(OutputReader::new(
+            store,
+            task.clone(),
+            vec![stream],
+            amended,
+        ))
     }
 
     /// Opens the events of a task, from its first byte or after what was told before. None where
@@ -172,10 +422,25 @@ impl Service {
     /// `NotFound`.
     pub async fn events(
         &self,
-        _actor: &Actor,
-        _id: TaskId,
-        _from: Option<EventId>,
+        actor: &Actor,
+        id: TaskId,
+        from: Option<EventId>,
     ) -> Result<Option<Events>> {
-        unimplemented!()
+        let watch = self.engine()?.watch(id);
+        let task = self.task(actor, id).await?;
+        let cursor = match from {
+            Some(EventId::End) if task.state.has_ended() => return Ok(None),
+            Some(EventId::End) | None => [0, 0],
+            Some(EventId::At { stdout, stderr }) => [stdout, stderr],
+        };
+        Ok(Some(Events {
+            store: self.inner.store.clone(),
+            task: id,
+            watch,
+            cursor,
+            decoders: <[Decoder; 2]>::default(),
+            queue: VecDeque::new(),
+            over: false,
+        }))
     }
 }

@@ -1,6 +1,8 @@
-use super::{Actor, Idempotency, IfMatch, Service, TaskUpdate};
-use crate::domain::{NewTask, Page, Result, Task, TaskFilter, TaskId};
+use super::{Action, Actor, Idempotency, IfMatch, Service, TaskUpdate, stopping};
+use crate::domain::{Error, NewTask, Page, Result, State, Task, TaskFilter, TaskId};
+use crate::engine::WaitsFor;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 impl Service {
     /// One batch of a list: at most [`Service::BATCH`] rows, also where `page.limit` is higher or
@@ -8,21 +10,24 @@ impl Service {
     ///
     /// # Errors
     /// `Forbidden`, `Unavailable`.
-    pub async fn tasks(
-        &self,
-        _actor: &Actor,
-        _filter: &TaskFilter,
-        _page: Page,
-    ) -> Result<Vec<Task>> {
-        unimplemented!()
+    pub async fn tasks(&self, actor: &Actor, filter: &TaskFilter, page: Page) -> Result<Vec<Task>> {
+        actor.require(Action::ReadTasks)?;
+        let tasks = self
+            .inner
+            .store
+            .tasks(filter, page.at_most(Self::BATCH))
+            .await?;
+        Ok(tasks.into_iter().map(|task| self.explained(task)).collect())
     }
 
     /// One task, with the reason of what waits.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn task(&self, _actor: &Actor, _id: TaskId) -> Result<Task> {
-        unimplemented!()
+    pub async fn task(&self, actor: &Actor, id: TaskId) -> Result<Task> {
+        actor.require(Action::ReadTasks)?;
+        let task = self.inner.store.task(id).await?.ok_or_else(no_such_task)?;
+        Ok(self.explained(task))
     }
 
     /// Posts a task: when this returns it is on disk and will run. The same [`Idempotency`] again
@@ -33,11 +38,27 @@ impl Service {
     /// `KeyReused`; `Unavailable` where the disk is short, or the server stops.
     pub async fn create_task(
         &self,
-        _actor: &Actor,
-        _new: NewTask,
-        _key: Option<Idempotency>,
+        actor: &Actor,
+        new: NewTask,
+        key: Option<Idempotency>,
     ) -> Result<Task> {
-        unimplemented!()
+        actor.require(Action::RunTasks)?;
+        let engine = self.engine()?;
+        if engine.is_stopping() {
+            return Err(stopping());
+        }
+        new.validate()?;
+        self.inner.store.check_room()?;
+        let by = (actor.key_owner(), actor.name().to_owned());
+        let (task, is_new) = self
+            .inner
+            .store
+            .create_task(new, key, by, self.now())
+            .await?;
+        if is_new {
+            engine.wake(task.instance);
+        }
+        Ok(self.explained(task))
     }
 
     /// Cancels or amends a task.
@@ -46,12 +67,28 @@ impl Service {
     /// `Invalid`, `NotFound`, `PreconditionFailed`, `Conflict` where its state forbids the change.
     pub async fn update_task(
         &self,
-        _actor: &Actor,
-        _id: TaskId,
-        _update: TaskUpdate,
-        _if_match: Option<IfMatch>,
+        actor: &Actor,
+        id: TaskId,
+        update: TaskUpdate,
+        if_match: Option<IfMatch>,
     ) -> Result<Task> {
-        unimplemented!()
+        actor.require(Action::RunTasks)?;
+        update.amend.validate()?;
+        let cancels = update.state == Some(State::Abort);
+        let by = (actor.name().to_owned(), self.now());
+        let task = self
+            .inner
+            .store
+            .update_task(id, update, if_match, by)
+            .await?
+            .ok_or_else(no_such_task)?;
+        if let Some(engine) = &self.inner.engine {
+            if cancels {
+                engine.cancel(id);
+            }
+            engine.changed(id);
+        }
+        Ok(self.explained(task))
     }
 
     /// Removes a task with its output; the record of its amendments stays.
@@ -60,11 +97,18 @@ impl Service {
     /// `NotFound`, `PreconditionFailed`, `Conflict` until it has ended.
     pub async fn remove_task(
         &self,
-        _actor: &Actor,
-        _id: TaskId,
-        _if_match: Option<IfMatch>,
+        actor: &Actor,
+        id: TaskId,
+        if_match: Option<IfMatch>,
     ) -> Result<()> {
-        unimplemented!()
+        actor.require(Action::RunTasks)?;
+        if !self.inner.store.remove_task(id, if_match).await? {
+            return Err(no_such_task());
+        }
+        if let Some(engine) = &self.inner.engine {
+            engine.changed(id);
+        }
+        Ok(())
     }
 
     /// The task when it has ended, or as it is when the time is over or the server stops.
@@ -73,10 +117,57 @@ impl Service {
     /// `NotFound`.
     pub async fn wait_for_task(
         &self,
-        _actor: &Actor,
-        _id: TaskId,
-        _at_most: Duration,
+        actor: &Actor,
+        id: TaskId,
+        at_most: Duration,
     ) -> Result<Task> {
-        unimplemented!()
+        let until = Instant::now() + at_most;
+        let mut watch = self.engine()?.watch(id);
+        loop {
+            let task = self.task(actor, id).await?;
+            let over = task.state.has_ended() || Instant::now() >= until;
+            if over || !matches!(timeout_at(until, watch.changed()).await, Ok(true)) {
+                // The last word of a time that is over, too, is what is.
+                return if over {
+                    Ok(task)
+                } else {
+                    self.task(actor, id).await
+                };
+            }
+        }
     }
+
+    /// Says of a waiting task what it waits for: known only now, so it is not stored.
+    fn explained(&self, mut task: Task) -> Task {
+        if task.state != State::Init {
+            return task;
+        }
+        let instance = task.instance;
+        task.reason = Some(if task.held {
+            format!("Waits until instance {instance} is ACTIVE again.")
+        } else {
+            match self
+                .inner
+                .engine
+                .as_ref()
+                .map(|engine| engine.waits_for(instance))
+            {
+                Some(WaitsFor::Instance(taken, of)) => {
+                    format!(
+                        "Waits for a free place on instance {instance}: {taken} of {of} are taken."
+                    )
+                }
+                Some(WaitsFor::Server(of)) => {
+                    format!("Waits for a free place on the server: all {of} are taken.")
+                }
+                Some(WaitsFor::Turn) => "Waits for its turn.".into(),
+                Some(WaitsFor::Restart) | None => "Waits for the server to start again.".into(),
+            }
+        });
+        task
+    }
+}
+
+fn no_such_task() -> Error {
+    Error::not_found("There is no such task.")
 }

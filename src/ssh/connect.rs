@@ -51,6 +51,7 @@ pub(super) async fn connect(inner: &Arc<Inner>, target: &Target) -> Result<Sessi
         host_key,
         shared,
         start_timeout: inner.timeouts.start,
+        scripts: Vec::new(),
         _socket: socket,
     })
 }

@@ -3,7 +3,7 @@
 use super::handler::{ClientHandler, Shared};
 use super::host_keys::{Rules, fingerprint};
 use super::identities::Identity;
-use super::{Failure, Inner, Target, agent, reasons};
+use super::{Failure, Inner, Keys, Target, agent, reasons};
 use crate::domain::HostKey;
 use std::sync::Arc;
 use thrussh::client::{self, Handle};
@@ -92,6 +92,15 @@ async fn authenticate(handle: &mut Handle<ClientHandler>, user: &str, offer: Off
 async fn ended(target: &Target, handle: &mut Handle<ClientHandler>) -> Failure {
     let error = handle.await.err().unwrap_or(Error::Disconnect);
     reasons::key_exchange(target, &error)
+}
+
+/// What a login offers, in words.
+pub(super) async fn keys(inner: &Inner) -> Keys {
+    let (offers, tried) = offers(inner).await;
+    Keys {
+        usable: offers.into_iter().map(|(name, _)| name).collect(),
+        unusable: tried.unusable,
+    }
 }
 
 async fn offers(inner: &Inner) -> (Vec<(String, Offer)>, Tried) {

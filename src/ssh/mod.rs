@@ -17,8 +17,10 @@ mod known_hosts;
 mod login;
 mod reasons;
 mod session;
+mod terminate;
 
 pub use session::{Running, Session};
+pub use terminate::Termination;
 
 use crate::config;
 use crate::domain::{HostKey, Outcome, Secret};
@@ -57,6 +59,15 @@ impl Failure {
             reason: reason.into(),
         }
     }
+}
+
+/// The keys that a login offers, in words for a person.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    /// Those that are offered.
+    pub usable: Vec<String>,
+    /// Why others are not.
+    pub unusable: Vec<String>,
 }
 
 /// What a running script does. After [`Event::Exited`], [`Event::Signalled`] or
@@ -120,6 +131,11 @@ impl Connector {
                 logins: TaskTracker::new(),
             }),
         }
+    }
+
+    /// The keys that a login would offer now.
+    pub async fn keys(&self) -> Keys {
+        login::keys(&self.inner).await
     }
 
     /// Connects, checks the host key, logs in.

@@ -4,11 +4,11 @@ use super::connect::Socket;
 use super::handler::{ClientHandler, Message, Shared};
 use super::{Event, Failure};
 use crate::domain::{HostKey, Outcome};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use thrussh::client::{Channel, Handle};
 use thrussh::{Error, Sig};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, timeout};
 
 /// After the exit status, how long the machine may be silent before the output counts as complete:
@@ -23,6 +23,8 @@ pub struct Session {
     pub(super) host_key: HostKey,
     pub(super) shared: Arc<Shared>,
     pub(super) start_timeout: Duration,
+    /// The commands that [`Session::terminate`] may have to send a signal to.
+    pub(super) scripts: Vec<Weak<Mutex<Channel>>>,
     /// Shut down on drop, which is what ends thrussh's spawned work.
     pub(super) _socket: Socket,
 }
@@ -47,6 +49,13 @@ impl Session {
     /// # Errors
     /// `start_failed` where the server opens no channel, refuses the request or does not answer.
     pub async fn exec(&mut self, command: &str) -> Result<Running, Failure> {
+        let running = self.start_in_time(command).await?;
+        self.scripts.retain(|script| script.strong_count() > 0);
+        self.scripts.push(Arc::downgrade(&running.channel));
+        Ok(running)
+    }
+
+    pub(super) async fn start_in_time(&mut self, command: &str) -> Result<Running, Failure> {
         let limit = self.start_timeout;
         match timeout(limit, self.start(command)).await {
             Ok(result) => result,
@@ -59,7 +68,7 @@ impl Session {
     }
 
     async fn start(&mut self, command: &str) -> Result<Running, Failure> {
-        let opened = tokio::select! {
+        let mut channel = tokio::select! {
             opened = self.handle.channel_open_session() => opened.map_err(lost_at_start)?,
             refusal = self.shared.channel_refused() => {
                 return Err(start_failed(format!(
@@ -68,31 +77,30 @@ impl Session {
                 )));
             }
         };
-        let mut running = Running {
-            messages: self.shared.listen(opened.id()),
-            channel: opened,
-            held: None,
-            ending: Ending::default(),
-        };
-        let channel = &mut running.channel;
+        let mut messages = self.shared.listen(channel.id());
         channel.exec(true, command).await.map_err(lost_at_start)?;
         channel.eof().await.map_err(lost_at_start)?;
-        match running.messages.recv().await {
-            Some(Message::Accepted) => {}
+        let held = match messages.recv().await {
+            Some(Message::Accepted) => None,
             Some(Message::Closed) => {
                 return Err(start_failed("The machine refused to run the script."));
             }
             None => return Err(lost_at_start(Error::Disconnect)),
             // The script's own words: the request was taken, whatever became of the answer.
-            other => running.held = other,
-        }
-        Ok(running)
+            other => other,
+        };
+        Ok(Running {
+            channel: Arc::new(Mutex::new(channel)),
+            messages,
+            held,
+            ending: Ending::default(),
+        })
     }
 }
 
 /// A command that runs.
 pub struct Running {
-    channel: Channel,
+    channel: Arc<Mutex<Channel>>,
     messages: mpsc::Receiver<Message>,
     held: Option<Message>,
     ending: Ending,
@@ -144,9 +152,7 @@ impl Running {
     /// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore
     /// it: OpenSSH does for root.
     pub async fn signal(&mut self, signal: &str) {
-        let signal = Sig::Custom(signal.to_owned());
-        // A connection that is gone shows in `next`.
-        let _ = self.channel.signal(signal).await;
+        send_signal(&self.channel, signal).await;
     }
 
     async fn receive(&mut self) -> Received {
@@ -176,6 +182,12 @@ impl Running {
         let known = self.ending.event.take();
         known.unwrap_or_else(|| Event::Disconnected(otherwise.into()))
     }
+}
+
+/// A connection that is gone shows in what the command's reader gets.
+pub(super) async fn send_signal(channel: &Mutex<Channel>, signal: &str) {
+    let signal = Sig::Custom(signal.to_owned());
+    let _ = channel.lock().await.signal(signal).await;
 }
 
 enum Received {

@@ -5,6 +5,7 @@
 //! same words. WAL with `synchronous=FULL`: what a write returned is on disk.
 
 mod amendments;
+mod check;
 mod disk;
 mod fault;
 mod idempotency;

@@ -4,6 +4,7 @@ use super::{Store, amendments};
 use crate::domain::{Result, Stream, Task, TaskId};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
+use std::sync::Arc;
 
 /// The largest piece that is stored, in bytes.
 pub const CHUNK: usize = 256 * 1024;
@@ -430,7 +431,7 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable`: nothing is written, and the same call may be made again.
-    pub async fn append_output(&self, task: TaskId, output: OutputWrite) -> Result<()> {
+    pub async fn append_output(&self, task: TaskId, output: Arc<OutputWrite>) -> Result<()> {
         self.write(move |c| write(c, task, &output)).await
     }
 

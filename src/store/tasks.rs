@@ -7,6 +7,7 @@ use crate::domain::{
 };
 use rusqlite::types::{ToSql, Type};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::Arc;
 
 const COLUMNS: &str = "id, name, tag, instance, script, user, state, outcome, reason, rc, signal, created, created_by,
      start, \"end\", timeout, cancel_requested, amended, stdout_bytes, stdout_gap_offset, stdout_gap_length,
@@ -403,7 +404,7 @@ impl Store {
     pub async fn finish_task(
         &self,
         id: TaskId,
-        last: output::OutputWrite,
+        last: Arc<output::OutputWrite>,
         ending: Ending,
         now: i64,
     ) -> Result<Option<Task>> {

@@ -32,25 +32,36 @@ pub struct Certificate {
 pub fn ensure(config: &config::Tls) -> Result<Certificate, Error> {
     let (cert, key) = (config.cert.as_path(), config.key.as_path());
     files::finish(cert, key)?;
-    let half = |present: &Path, missing: &Path| Error::Half {
-        present: present.to_owned(),
-        missing: missing.to_owned(),
-    };
-    let made = match (cert.exists(), key.exists()) {
-        (true, true) => false,
-        (true, false) => return Err(half(cert, key)),
-        (false, true) => return Err(half(key, cert)),
-        (false, false) => {
+    let certificate = match find(config)? {
+        Some(found) => found,
+        None => {
             let new = self_signed::make()?;
             files::write_pair((cert, &new.cert), (key, &new.key))?;
-            true
+            load(cert, key, true)?
         }
     };
-    let certificate = load(cert, key, made)?;
     if let Some(warning) = certificate.warning() {
         tracing::warn!(certificate = %cert.display(), "{warning}");
     }
     Ok(certificate)
+}
+
+/// Loads the certificate and its key, and makes nothing. None where neither file is there.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn find(config: &config::Tls) -> Result<Option<Certificate>, Error> {
+    let (cert, key) = (config.cert.as_path(), config.key.as_path());
+    let half = |present: &Path, missing: &Path| Error::Half {
+        present: present.to_owned(),
+        missing: missing.to_owned(),
+    };
+    match (cert.exists(), key.exists()) {
+        (true, true) => load(cert, key, false).map(Some),
+        (true, false) => Err(half(cert, key)),
+        (false, true) => Err(half(key, cert)),
+        (false, false) => Ok(None),
+    }
 }
 
 fn load(cert: &Path, key: &Path, made: bool) -> Result<Certificate, Error> {

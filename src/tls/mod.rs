@@ -6,7 +6,7 @@ mod error;
 mod files;
 mod self_signed;
 
-pub use certificate::{Certificate, ensure};
+pub use certificate::{Certificate, ensure, find};
 pub use error::Error;
 
 use rustls::ServerConfig;

@@ -1,1 +1,477 @@
 //! The built program, running on a free port with a data directory of its own.
+//!
+//! Nothing of the machine shows through: the home directory is a fresh one, there is no agent, and
+//! the environment holds no `WSEXEC_*` but what the test gives.
+
+use super::client::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The built program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_wsexec");
+
+/// What nothing here may take longer than: long enough for a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running `wsexec serve`. Stopped when it is dropped: by TERM, then by KILL.
+pub struct App {
+    home: TempDir,
+    setup: Builder,
+    process: Option<Process>,
+    admin_password: String,
+}
+
+/// How an [`App`] is to be started.
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    config: String,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, OsString)>,
+}
+
+impl Builder {
+    /// TOML that goes into the configuration file, as it stands. What the harness itself sets
+    /// (data directory, listening address, certificate) goes by flags and wins.
+    pub fn config(mut self, toml: &str) -> Self {
+        self.config.push_str(toml);
+        self.config.push('\n');
+        self
+    }
+
+    /// A private key to log in with.
+    pub fn identity(self, file: impl AsRef<Path>) -> Self {
+        self.argument("--ssh-identity")
+            .argument(file.as_ref().as_os_str())
+    }
+
+    /// Host keys that are trusted.
+    pub fn known_hosts(self, file: impl AsRef<Path>) -> Self {
+        self.argument("--ssh-known-hosts")
+            .argument(file.as_ref().as_os_str())
+    }
+
+    /// Any other argument.
+    pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// A variable of the environment.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it with a fresh data directory and waits until it takes connections.
+    pub async fn start(self) -> App {
+        let home = TempDir::new().expect("a temporary directory");
+        let mut app = App {
+            home,
+            setup: self,
+            process: None,
+            admin_password: String::new(),
+        };
+        app.launch().await;
+        app
+    }
+}
+
+impl App {
+    /// Starts it with nothing but what the harness sets.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// To say how it is to be started.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    async fn launch(&mut self) {
+        std::fs::write(self.path("wsexec.toml"), &self.setup.config).expect("a config file");
+        let mut process = Process::spawn(
+            self.command()
+                .arg("serve")
+                .args(["--listen", "127.0.0.1:0"])
+                .arg("--data")
+                .arg(self.data())
+                .arg("--tls-cert")
+                .arg(self.certificate())
+                .arg("--tls-key")
+                .arg(self.path("certs/wsexec.key"))
+                .arg("--config")
+                .arg(self.path("wsexec.toml"))
+                .args(&self.setup.arguments),
+        );
+        process.wait_ready().await;
+        self.process = Some(process);
+        if let Ok(password) = std::fs::read_to_string(self.data().join("admin-password")) {
+            self.admin_password = password.trim_end_matches('\n').to_owned();
+        }
+    }
+
+    /// The program in the surroundings of this app, for any subcommand. Its own directory is the
+    /// app's.
+    pub fn command(&self) -> Command {
+        let mut command = program(self.home.path());
+        command.envs(self.setup.environment.iter().map(|(k, v)| (k, v)));
+        command
+    }
+
+    /// A path in the directory of this app.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// The certificate, PEM.
+    pub fn certificate(&self) -> PathBuf {
+        self.path("certs/wsexec.crt")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.process().address.expect("it is ready")
+    }
+
+    /// `https://ADDR:PORT`.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address())
+    }
+
+    /// The password of `admin`, as the first start wrote it.
+    pub fn admin_password(&self) -> &str {
+        &self.admin_password
+    }
+
+    /// Everything that it wrote to stderr until now.
+    pub fn stderr(&self) -> String {
+        self.process().stderr()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process().child.id()
+    }
+
+    /// Its resident memory, in KiB.
+    pub fn rss_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("it runs, on Linux");
+        status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))
+            .and_then(|l| l.split_whitespace().next()?.parse().ok())
+            .expect("VmRSS in kB")
+    }
+
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("it runs, on Linux")
+            .count()
+    }
+
+    /// Sends a signal to it.
+    pub fn signal(&self, signal: Signal) {
+        self.process().signal(signal);
+    }
+
+    /// Waits for its end, with a deadline.
+    pub async fn wait_exit(&mut self) -> ExitStatus {
+        self.process
+            .as_mut()
+            .expect("it was started")
+            .wait_exit(DEADLINE)
+            .await
+            .expect("it ends in time")
+    }
+
+    /// Stops it by TERM and gives what became of it.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait_exit().await
+    }
+
+    /// Kills it, as a crash would.
+    pub async fn kill9(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait_exit().await;
+    }
+
+    /// Starts it again on the same data directory, after a stop where it still runs. It has
+    /// another port then.
+    pub async fn restart(&mut self) {
+        if self.process().is_running() {
+            self.stop().await;
+        }
+        self.launch().await;
+    }
+
+    /// A client that is logged in as `admin`.
+    pub fn client(&self) -> Client {
+        self.as_user("admin", &self.admin_password)
+    }
+
+    /// A client that shows no login.
+    pub fn anonymous(&self) -> Client {
+        Client::new(self.url(), &self.certificate(), None)
+    }
+
+    /// A client that shows this login.
+    pub fn as_user(&self, name: &str, password: &str) -> Client {
+        let login = Some((name.to_owned(), password.to_owned()));
+        Client::new(self.url(), &self.certificate(), login)
+    }
+
+    /// Declares an instance and gives its id.
+    pub async fn declare(&self, host: &str, port: u16) -> i64 {
+        let reply = self
+            .client()
+            .post("/wsexec/instances", &json!({"ip": host, "port": port}))
+            .await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()["instance"]["id"].as_i64().expect("an id")
+    }
+
+    /// Posts a task and gives it as it was answered.
+    pub async fn post_task(&self, task: Value) -> Value {
+        self.post_to("/wsexec/tasks", task).await
+    }
+
+    /// Runs a script to its end, at most a minute, and gives the task, output and all.
+    pub async fn run(&self, instance: i64, user: &str, script: &str) -> Value {
+        let task = json!({
+            "name": "test", "instance": instance, "user": user, "script": script,
+        });
+        let task = self.post_to("/wsexec/tasks?wait=60", task).await;
+        assert!(has_ended(&task), "too late: {task:#}");
+        task
+    }
+
+    /// The task, once it has ended.
+    pub async fn wait_ended(&self, id: i64) -> Value {
+        self.poll(&format!("/wsexec/tasks/{id}?wait=10"), has_ended)
+            .await
+    }
+
+    /// The task, once the condition holds.
+    pub async fn wait_until(&self, id: i64, condition: impl Fn(&Value) -> bool) -> Value {
+        self.poll(&format!("/wsexec/tasks/{id}"), condition).await
+    }
+
+    async fn post_to(&self, path: &str, task: Value) -> Value {
+        let reply = self.client().post(path, &task).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()["task"].clone()
+    }
+
+    async fn poll(&self, path: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let client = self.client();
+        let begin = Instant::now();
+        loop {
+            let reply = client.get(path).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            let task = reply.json()["task"].clone();
+            if condition(&task) {
+                return task;
+            }
+            assert!(begin.elapsed() < DEADLINE, "too late: {task:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().expect("it was started")
+    }
+}
+
+fn has_ended(task: &Value) -> bool {
+    matches!(task["state"].as_str(), Some("DONE" | "ABORT"))
+}
+
+/// The program with a home of its own and nothing of the machine's configuration.
+pub fn program(home: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WSEXEC_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(home)
+        .env("HOME", home)
+        .env_remove("SSH_AUTH_SOCK")
+        .env_remove("RUST_LOG");
+    command
+}
+
+/// A started program whose stdout and stderr are kept, ended when it is dropped.
+pub struct Process {
+    child: Child,
+    address: Option<SocketAddr>,
+    stdout: Kept,
+    stderr: Kept,
+}
+
+type Kept = Arc<Mutex<Vec<u8>>>;
+
+impl Process {
+    /// Starts it.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the built program starts");
+        let stdout = keep(child.stdout.take().expect("piped"));
+        let stderr = keep(child.stderr.take().expect("piped"));
+        Self {
+            child,
+            address: None,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Waits for the line that says that it takes connections.
+    pub async fn wait_ready(&mut self) {
+        let line = self
+            .wait_stdout(|out| {
+                out.lines()
+                    .find_map(|l| l.strip_prefix("wsexec ready https://"))
+                    .map(str::to_owned)
+            })
+            .await;
+        self.address = Some(line.parse().expect("ADDR:PORT"));
+    }
+
+    /// Waits until what it wrote to stdout holds what is looked for.
+    pub async fn wait_stdout<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
+        let begin = Instant::now();
+        loop {
+            // Asked first, so that what it wrote before its end is looked at after its end.
+            let ended = !self.is_running();
+            if let Some(found) = find(&whole_lines(&self.stdout())) {
+                return found;
+            }
+            assert!(
+                !ended && begin.elapsed() < DEADLINE,
+                "it {}; stdout: {}\nstderr: {}",
+                if ended { "has ended" } else { "is late" },
+                self.stdout(),
+                self.stderr()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Everything that it wrote to stdout until now.
+    pub fn stdout(&self) -> String {
+        text(&self.stdout)
+    }
+
+    /// Everything that it wrote to stderr until now.
+    pub fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has not ended; an ended one that nobody waited for has ended too.
+    pub fn is_running(&self) -> bool {
+        std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).is_ok_and(|stat| {
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|rest| !rest.trim_start().starts_with('Z'))
+        })
+    }
+
+    /// Sends a signal to it.
+    pub fn signal(&self, signal: Signal) {
+        if self.is_running() {
+            let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process id");
+            // It may end between the look and the signal.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Waits for its end; none where it is late.
+    pub async fn wait_exit(&mut self, at_most: Duration) -> Option<ExitStatus> {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return Some(status);
+            }
+            if begin.elapsed() > at_most {
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- stderr of {}:\n{}", self.child.id(), self.stderr());
+        }
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        self.signal(Signal::TERM);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(5) {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn keep(from: impl Read + Send + 'static) -> Kept {
+    let kept = Kept::default();
+    let into = kept.clone();
+    std::thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        loop {
+            match from.fill_buf() {
+                Ok([]) | Err(_) => return,
+                Ok(bytes) => {
+                    into.lock().expect("no panic holds it").extend(bytes);
+                    let taken = bytes.len();
+                    from.consume(taken);
+                }
+            }
+        }
+    });
+    kept
+}
+
+fn text(kept: &Kept) -> String {
+    String::from_utf8_lossy(&kept.lock().expect("no panic holds it")).into_owned()
+}
+
+fn whole_lines(text: &str) -> String {
+    text.rfind('\n')
+        .map_or(String::new(), |end| text[..=end].to_owned())
+}

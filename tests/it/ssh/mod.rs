@@ -3,6 +3,7 @@
 mod commands;
 mod host_keys;
 mod login;
+mod terminate;
 
 use crate::harness::sshd::{Sshd, user};
 use std::path::PathBuf;

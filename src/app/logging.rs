@@ -1,0 +1,90 @@
+//! The log: lines on stderr, for people or for programs.
+
+use crate::config::{self, LogFormat, LogLevel};
+use crate::domain::{Error, Result};
+use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::util::TryInitError;
+
+/// Libraries that write passwords at DEBUG and plaintext at TRACE. Their errors are shown, and
+/// nothing that anybody configures shows more.
+const TELLTALES: [&str; 4] = ["thrussh", "thrussh_keys", "thrussh_libsodium", "cryptovec"];
+
+/// Sends `tracing` and `log` records to stderr from now on, and panics too.
+///
+/// # Errors
+/// `Internal` where this process logs already.
+pub(super) fn start(log: &config::Log) -> Result<()> {
+    let layer = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let registry = tracing_subscriber::registry().with(filter(log.level));
+    let started: std::result::Result<(), TryInitError> = match log.format {
+        LogFormat::Text => registry.with(layer).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+    started.map_err(Error::internal)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Ours as configured, everything else from WARN. `RUST_LOG` is not read: who can set a variable
+/// cannot make a library tell secrets.
+fn filter(level: LogLevel) -> Targets {
+    let ours = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    Targets::new()
+        .with_default(ours.min(LevelFilter::WARN))
+        .with_target("wsexec", ours)
+        .with_targets(TELLTALES.map(|name| (name, LevelFilter::ERROR)))
+}
+
+/// Where it happened. The message only where it is a literal: a formatted one may hold anything.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let message = panic.payload().downcast_ref::<&'static str>();
+    tracing::error!(
+        place = place.as_deref().unwrap_or("unknown"),
+        message = message.copied().unwrap_or("(not shown: it may hold data)"),
+        "a panic"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn no_level_makes_the_ssh_library_tell_what_it_saw() {
+        for level in [
+            LogLevel::Error,
+            LogLevel::Warn,
+            LogLevel::Info,
+            LogLevel::Debug,
+        ] {
+            let filter = filter(level);
+            for target in ["thrussh::client", "thrussh_keys::agent", "cryptovec"] {
+                assert!(filter.would_enable(target, &Level::ERROR));
+                assert!(!filter.would_enable(target, &Level::WARN), "{target}");
+                assert!(!filter.would_enable(target, &Level::TRACE), "{target}");
+            }
+        }
+    }
+
+    #[test]
+    fn ours_follow_the_level_and_others_only_warn() {
+        let filter = filter(LogLevel::Debug);
+        assert!(filter.would_enable("wsexec::engine", &Level::DEBUG));
+        assert!(filter.would_enable("hyper::proto", &Level::WARN));
+        assert!(!filter.would_enable("hyper::proto", &Level::INFO));
+    }
+}

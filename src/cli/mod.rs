@@ -1,0 +1,67 @@
+//! The command line: one file for each subcommand.
+
+mod check;
+mod demo;
+mod failure;
+mod run;
+mod serve;
+mod settings;
+mod user;
+
+pub use failure::Failure;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs scripts on remote machines over SSH, for people and programs that ask over HTTPS.
+#[derive(Debug, Parser)]
+#[command(name = "wsexec", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the service
+    Serve(serve::Arguments),
+    /// Starts the service in a temporary directory, with an SSH server of its own to try it on
+    Demo(demo::Arguments),
+    /// Runs a script through a server, shows its output and exits with its exit code
+    Run(run::Arguments),
+    /// Adds, lists, changes and removes users, straight on the data directory
+    User(user::Arguments),
+    /// Says whether configuration, certificate, store and SSH identities are usable
+    Check(check::Arguments),
+}
+
+/// Does what the arguments say. The exit code is 0 for done, 1 for failed, 2 for bad usage; `run`
+/// gives the script's own, and 125 for everything else.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let result = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => match parsed.command {
+            Command::Serve(arguments) => serve::main(arguments),
+            Command::Demo(arguments) => demo::main(arguments),
+            Command::Run(arguments) => run::main(arguments),
+            Command::User(arguments) => user::main(arguments),
+            Command::Check(arguments) => check::main(arguments),
+        },
+        Err(error) => return usage(&error, &arguments),
+    };
+    result.unwrap_or_else(|failure| failure.report())
+}
+
+/// Shows clap's answer: help and version on stdout, the rest on stderr.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    // Where nobody reads it any more, there is nobody to tell.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        // A script of that name may end with 2, and must not be taken for this.
+        _ if arguments.get(1).is_some_and(|a| a == "run") => ExitCode::from(run::FAILED),
+        _ => ExitCode::from(2),
+    }
+}

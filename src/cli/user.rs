@@ -1,0 +1,149 @@
+use super::Failure;
+use super::settings::DataFlags;
+use crate::app;
+use crate::domain::{Role, Secret};
+use crate::service::Actor;
+use std::io::Read;
+use std::process::ExitCode;
+
+/// No password is longer than this, in bytes; more on stdin is a mistake.
+const STDIN_MAX: u64 = 4096;
+
+/// `wsexec user`
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Adds a user
+    Add {
+        /// The login name
+        name: String,
+        /// What the user may do
+        #[arg(long, default_value = "admin", value_parser = role)]
+        role: Role,
+        #[command(flatten)]
+        password: PasswordFlags,
+        #[command(flatten)]
+        data: DataFlags,
+    },
+    /// Lists the users
+    List {
+        #[command(flatten)]
+        data: DataFlags,
+    },
+    /// Sets a user's password
+    Passwd {
+        /// The login name
+        name: String,
+        #[command(flatten)]
+        password: PasswordFlags,
+        #[command(flatten)]
+        data: DataFlags,
+    },
+    /// Removes a user
+    Remove {
+        /// The login name
+        name: String,
+        #[command(flatten)]
+        data: DataFlags,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct PasswordFlags {
+    /// Read the password from stdin, without its last line end, instead of asking for it
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| "must be admin".into())
+}
+
+pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let actor = Actor::local();
+    match arguments.command {
+        Command::Add {
+            name,
+            role,
+            password,
+            data,
+        } => {
+            let config = data.load()?;
+            let password = password.read()?;
+            app::local(&config, async |service| {
+                service.add_user(&actor, &name, role, &password).await
+            })?;
+        }
+        Command::List { data } => {
+            let users = app::local(&data.load()?, async |service| service.users(&actor).await)?;
+            for user in users {
+                println!("{}\t{}", user.name, user.role.as_str());
+            }
+        }
+        Command::Passwd {
+            name,
+            password,
+            data,
+        } => {
+            let config = data.load()?;
+            let password = password.read()?;
+            app::local(&config, async |service| {
+                service.set_password(&actor, &name, &password).await
+            })?;
+            app::forget_first_password(&config, &name)?;
+        }
+        Command::Remove { name, data } => {
+            let config = data.load()?;
+            app::local(&config, async |service| {
+                service.remove_user(&actor, &name).await
+            })?;
+            app::forget_first_password(&config, &name)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl PasswordFlags {
+    /// From stdin where that was asked for, else from the terminal, twice and without echo.
+    fn read(&self) -> Result<Secret, Failure> {
+        if self.password_stdin {
+            from_stdin()
+        } else {
+            from_terminal()
+        }
+    }
+}
+
+fn from_stdin() -> Result<Secret, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(STDIN_MAX)
+        .read_to_string(&mut text)
+        .map_err(|e| Failure::new(format!("cannot read the password from stdin: {e}")))?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(Secret::new(text))
+}
+
+fn from_terminal() -> Result<Secret, Failure> {
+    let ask =
+        |prompt: &str| {
+            rpassword::prompt_password(prompt).map(Secret::new).map_err(|e| {
+            Failure::new(format!(
+                "cannot ask for the password on a terminal ({e}); give it to --password-stdin"
+            ))
+        })
+        };
+    let first = ask("Password: ")?;
+    let second = ask("The same again: ")?;
+    if first.expose() != second.expose() {
+        return Err(Failure::new("the two passwords are not the same"));
+    }
+    Ok(first)
+}

@@ -1,0 +1,118 @@
+use super::{Config, ConfigError};
+use std::ops::RangeInclusive;
+
+const MIB: u64 = 1024 * 1024;
+const DAY: u64 = 24 * 60 * 60;
+
+impl Config {
+    /// Holds every value against its bounds: to be called once flags and environment are laid
+    /// over the file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] with the key of the first value that is out of bounds.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let (http, ssh, engine) = (&self.http, &self.ssh, &self.engine);
+        public_url(http.public_url.as_deref())?;
+        for (key, value, bounds) in [
+            (
+                "http.max_connections",
+                http.max_connections as u64,
+                1..=1_000_000,
+            ),
+            ("http.body_limit", http.body_limit, 1024..=64 * MIB),
+            ("http.handshake_timeout", http.handshake_timeout, 1..=300),
+            ("http.head_timeout", http.head_timeout, 1..=3600),
+            ("http.body_timeout", http.body_timeout, 1..=3600),
+            ("http.write_timeout", http.write_timeout, 1..=3600),
+            ("ssh.connect_timeout", ssh.connect_timeout, 1..=600),
+            ("ssh.login_timeout", ssh.login_timeout, 1..=600),
+            ("ssh.start_timeout", ssh.start_timeout, 1..=600),
+            ("engine.max_running", engine.max_running as u64, 1..=100_000),
+            (
+                "engine.max_per_instance",
+                engine.max_per_instance as u64,
+                1..=100_000,
+            ),
+            (
+                "engine.output_limit",
+                engine.output_limit,
+                1024..=4096 * MIB,
+            ),
+            ("engine.cancel_grace", engine.cancel_grace, 0..=3600),
+            ("engine.stop_grace", engine.stop_grace, 0..=DAY),
+            ("store.min_free", self.store.min_free, 0..=1024 * 1024 * MIB),
+            ("store.readers", self.store.readers as u64, 1..=64),
+        ] {
+            within(key, value, bounds)?;
+        }
+        Ok(())
+    }
+}
+
+fn within(key: &'static str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), ConfigError> {
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    let message = format!(
+        "{value} is not within {} to {}",
+        bounds.start(),
+        bounds.end()
+    );
+    Err(ConfigError::Value { key, message })
+}
+
+fn public_url(text: Option<&str>) -> Result<(), ConfigError> {
+    let Some(text) = text else { return Ok(()) };
+    let good = url::Url::parse(text).is_ok_and(|url| {
+        url.scheme() == "https"
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if good {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: "http.public_url",
+        message: "it has to look like https://wsexec.example or https://example/wsexec".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_within_their_bounds() {
+        Config::default().validate().unwrap();
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_refused_with_its_key() {
+        let mut config = Config::default();
+        config.http.head_timeout = 0;
+        let error = config.validate().unwrap_err().to_string();
+        assert_eq!(error, "http.head_timeout: 0 is not within 1 to 3600");
+    }
+
+    #[test]
+    fn a_public_url_is_https_and_nothing_but_a_place() {
+        for bad in [
+            "http://a",
+            "https://",
+            "a.example",
+            "https://u:p@a",
+            "https://a/?q",
+            "https://a/#f",
+        ] {
+            let mut config = Config::default();
+            config.http.public_url = Some(bad.into());
+            assert!(config.validate().is_err(), "{bad}");
+        }
+        let mut config = Config::default();
+        config.http.public_url = Some("https://a.example:8443/base/".into());
+        config.validate().unwrap();
+    }
+}

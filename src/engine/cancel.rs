@@ -1,0 +1,48 @@
+use crate::domain::TaskId;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+/// The runs that can be told to end.
+#[derive(Default)]
+pub struct Cancels {
+    running: Mutex<HashMap<TaskId, CancellationToken>>,
+}
+
+impl Cancels {
+    /// A run begins.
+    pub fn register(&self, task: TaskId) -> CancellationToken {
+        let token = CancellationToken::new();
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.insert(task, token.clone());
+        token
+    }
+
+    /// It has ended.
+    pub fn forget(&self, task: TaskId) {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&task);
+    }
+
+    /// Tells it to end. A task whose run has not registered yet is told by the scheduler's next
+    /// look at the store.
+    pub fn cancel(&self, task: TaskId) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = running.get(&task) {
+            token.cancel();
+        }
+    }
+}
+
+/// Why a run is to end before its script does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody asked for it.
+    Cancelled,
+    /// The task's own deadline passed.
+    TimedOut,
+    /// The server stops.
+    Interrupted,
+}

@@ -1,0 +1,175 @@
+//! Claims tasks, runs them, records them, and tells whoever watches.
+//!
+//! The store is the truth: a task is CURRENT there before anything is sent to a machine, and what
+//! is held here (who runs, which instances may have work) can be derived from it again.
+
+mod cancel;
+mod feed;
+mod output;
+mod run;
+mod scheduler;
+mod slots;
+
+pub use feed::Watch;
+
+use crate::config;
+use crate::domain::{Clock, InstanceId, Result, TaskId};
+use crate::ssh::Connector;
+use crate::store::Store;
+use cancel::Cancels;
+use feed::Feed;
+use slots::Slots;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long the end of a run may take once it was told to end, beyond the grace time: the
+/// question whether anything is left, and the record.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
+/// Why a task of the last process is lost.
+const LOST: &str = "The server stopped without recording the end of this run. The script may have ended, or may still \
+    run on the instance; it is not started again by itself.";
+
+/// The engine; cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    connector: Connector,
+    clock: Arc<dyn Clock>,
+    config: config::Engine,
+    slots: Slots,
+    cancels: Cancels,
+    feed: Feed,
+    /// No new work, and whoever waits is answered.
+    stopping: CancellationToken,
+    /// What runs is to end now.
+    interrupt: CancellationToken,
+    /// The scheduler and every run.
+    work: TaskTracker,
+}
+
+/// What a waiting task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Its instance runs as many as it may: so many of so many.
+    Instance(usize, usize),
+    /// The server runs as many as it may.
+    Server(usize),
+    /// Nothing but its turn.
+    Turn,
+    /// The server to be started again.
+    Restart,
+}
+
+impl Engine {
+    /// Deals with what the last process left in CURRENT, then starts to take what waits.
+    ///
+    /// # Errors
+    /// `Unavailable` where the store does not answer.
+    pub async fn start(
+        store: Store,
+        connector: Connector,
+        config: config::Engine,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let lost = store.lose_running_tasks(LOST, clock.now()).await?;
+        if lost > 0 {
+            tracing::warn!(
+                tasks = lost,
+                "the last run of the server left tasks without an end; they are lost now"
+            );
+        }
+        let shared = Arc::new(Shared {
+            store,
+            connector,
+            clock,
+            slots: Slots::new(config.max_running, config.max_per_instance),
+            config,
+            cancels: Cancels::default(),
+            feed: Feed::default(),
+            stopping: CancellationToken::new(),
+            interrupt: CancellationToken::new(),
+            work: TaskTracker::new(),
+        });
+        shared.work.spawn(scheduler::run(Arc::clone(&shared)));
+        Ok(Self { shared })
+    }
+
+    /// An instance may have work: a task was posted to it, or it was made ACTIVE.
+    pub fn wake(&self, instance: InstanceId) {
+        self.shared.slots.mark(instance);
+    }
+
+    /// A task's cancel is on record: whoever runs it is told, and whoever watches it.
+    pub fn cancel(&self, task: TaskId) {
+        self.shared.cancels.cancel(task);
+        self.shared.feed.changed(task);
+    }
+
+    /// Tells of each change of a task from now on.
+    pub fn watch(&self, task: TaskId) -> Watch {
+        self.shared.feed.watch(task, self.shared.stopping.clone())
+    }
+
+    /// Tells whoever watches a task that it has changed.
+    pub fn changed(&self, task: TaskId) {
+        self.shared.feed.changed(task);
+    }
+
+    /// What a waiting task of an instance waits for.
+    pub fn waits_for(&self, instance: InstanceId) -> WaitsFor {
+        if self.is_stopping() {
+            return WaitsFor::Restart;
+        }
+        self.shared.slots.waits_for(instance)
+    }
+
+    /// Whether no new work is taken any more.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.is_cancelled()
+    }
+
+    /// Whether it works: false once its scheduler has ended.
+    pub fn is_alive(&self) -> bool {
+        !self.shared.work.is_empty()
+    }
+
+    /// Takes no new work from now on, and answers whoever waits.
+    pub fn begin_stop(&self) {
+        self.shared.stopping.cancel();
+        self.shared.work.close();
+    }
+
+    /// Stops: what runs gets the configured while to end by itself, then it is cancelled as
+    /// `interrupted`. Returns when all of it is on record, or a bounded time after.
+    pub async fn stop(&self) {
+        self.begin_stop();
+        let grace = Duration::from_secs(self.shared.config.stop_grace);
+        if tokio::time::timeout(grace, self.shared.work.wait())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        self.interrupt().await;
+    }
+
+    /// Cancels what runs as `interrupted`, now.
+    pub async fn interrupt(&self) {
+        self.begin_stop();
+        self.shared.interrupt.cancel();
+        let last = Duration::from_secs(self.shared.config.cancel_grace) + LAST_WORDS;
+        if tokio::time::timeout(last, self.shared.work.wait())
+            .await
+            .is_err()
+        {
+            tracing::error!("runs did not end in time; the next start finds them as lost");
+        }
+    }
+}

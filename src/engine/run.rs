@@ -1,0 +1,278 @@
+use super::cancel::Cause;
+use super::output::Output;
+use super::slots::Place;
+use super::{LAST_WORDS, Shared};
+use crate::domain::{Ending, Instance, Outcome, Stream, Task};
+use crate::ssh::{Event, Failure, Running, Session, Target, Termination};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How long until a write that the store refused is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs one claimed task to its end, and records it. Its place is free when it is on record.
+pub async fn run(
+    shared: Arc<Shared>,
+    task: Task,
+    instance: Instance,
+    cancel: CancellationToken,
+    place: Place,
+) {
+    let begun = Instant::now();
+    let id = task.id;
+    let mut run = Run {
+        output: Output::new(shared.config.output_limit),
+        deadline: task
+            .timeout
+            .map(|seconds| begun + Duration::from_secs(u64::from(seconds))),
+        shared: &shared,
+        task,
+        instance,
+        cancel,
+    };
+    // Whatever fails here, the task ends: nothing stays CURRENT while the server runs.
+    let ending = AssertUnwindSafe(run.to_its_end()).catch_unwind().await.unwrap_or_else(|_| {
+        Ending::aborted(
+            Outcome::Lost,
+            "The server failed while it ran this; its log says more. The script may still run on the instance.",
+        )
+    });
+    run.record(ending, begun).await;
+    shared.cancels.forget(id);
+    drop(place);
+    shared.feed.changed(id);
+}
+
+struct Run<'a> {
+    shared: &'a Shared,
+    task: Task,
+    instance: Instance,
+    cancel: CancellationToken,
+    deadline: Option<Instant>,
+    output: Output,
+}
+
+impl Run<'_> {
+    async fn to_its_end(&mut self) -> Ending {
+        let connected = tokio::select! {
+            biased;
+            cause = self.told_to_end() => return self.ended_before_it_began(cause),
+            connected = self.connect() => connected,
+        };
+        let aborted = |failure: Failure| Ending::aborted(failure.outcome, failure.reason);
+        let mut session = match connected {
+            Ok(session) => session,
+            Err(failure) => return aborted(failure),
+        };
+        // From here on the script may run, whatever the answer says: no more turning back.
+        match session.exec(&self.task.script).await {
+            Ok(running) => self.follow(session, running).await,
+            Err(failure) => aborted(failure),
+        }
+    }
+
+    async fn connect(&self) -> Result<Session, Failure> {
+        let target = Target {
+            host: self.instance.ip.clone(),
+            port: self.instance.port,
+            user: self.task.user.clone(),
+            host_key: self.instance.host_key.clone(),
+        };
+        let session = self.shared.connector.connect(&target).await?;
+        self.pin(&session).await?;
+        Ok(session)
+    }
+
+    /// Records the first key of an instance, which the server has proved to hold by now. Of two
+    /// runs that see different ones at once, only the first goes on.
+    async fn pin(&self, session: &Session) -> Result<(), Failure> {
+        if self.instance.host_key.is_some() {
+            return Ok(());
+        }
+        let key = session.host_key();
+        let refused = |outcome, reason| Err(Failure { outcome, reason });
+        match self
+            .shared
+            .store
+            .pin_host_key(&self.instance, key.clone())
+            .await
+        {
+            Ok(Some(on_record)) if on_record == *key => Ok(()),
+            Ok(Some(on_record)) => refused(
+                Outcome::HostKeyRefused,
+                format!(
+                    "The host key of {} is {} and another connection has just recorded {}. Find out which is right \
+                     before anything runs there.",
+                    self.instance.address(),
+                    key.fingerprint,
+                    on_record.fingerprint
+                ),
+            ),
+            Ok(None) => refused(
+                Outcome::StartFailed,
+                "The instance was changed while the connection was made. Post the task again."
+                    .into(),
+            ),
+            Err(error) => {
+                tracing::error!(task = self.task.id.0, %error, "cannot record a host key");
+                refused(
+                    Outcome::StartFailed,
+                    "The instance's first host key could not be recorded, so nothing was run. Post the task again.".into(),
+                )
+            }
+        }
+    }
+
+    /// Takes what the script writes until it ends, or is told to and has.
+    async fn follow(&mut self, mut session: Session, mut running: Running) -> Ending {
+        let cause = loop {
+            tokio::select! {
+                biased;
+                cause = self.told_to_end() => break cause,
+                () = until(self.output.due()) => self.write().await,
+                event = running.next(), if !self.output.is_full() => {
+                    if let Some(ending) = self.take(event) {
+                        return ending;
+                    }
+                }
+            }
+            if self.output.is_full() && !self.output.has_unsent() {
+                self.write().await;
+            }
+        };
+        let grace = Duration::from_secs(self.shared.config.cancel_grace);
+        let (signal, termination) = {
+            let terminate = timeout(grace + LAST_WORDS, session.terminate(grace));
+            tokio::pin!(terminate);
+            let mut signal = None;
+            let mut ended = false;
+            let termination = loop {
+                tokio::select! {
+                    done = &mut terminate => break done.unwrap_or_else(|_| Termination::Unconfirmed("it did not answer in time".into())),
+                    () = until(self.output.due()) => self.write().await,
+                    event = running.next(), if !ended && !self.output.is_full() => {
+                        if let Event::Signalled(name) = &event {
+                            signal = Some(name.clone());
+                        }
+                        ended = self.take(event).is_some();
+                    }
+                }
+                if self.output.is_full() && !self.output.has_unsent() {
+                    self.write().await;
+                }
+            };
+            (signal, termination)
+        };
+        let (outcome, what) = self.describe(cause);
+        let reason = match termination {
+            Termination::Confirmed => format!("{what} Nothing of it is left on the instance."),
+            Termination::Unconfirmed(why) => {
+                format!(
+                    "{what} Whether something of it still runs on the instance is not confirmed: {why}."
+                )
+            }
+        };
+        Ending::aborted(outcome, reason).with_signal(signal)
+    }
+
+    fn take(&mut self, event: Event) -> Option<Ending> {
+        match event {
+            Event::Stdout(bytes) => self.output.push(Stream::Stdout, &bytes, Instant::now()),
+            Event::Stderr(bytes) => self.output.push(Stream::Stderr, &bytes, Instant::now()),
+            Event::Exited(rc) => return Some(Ending::exited(rc)),
+            Event::Signalled(signal) => return Some(Ending::signalled(signal)),
+            Event::Disconnected(how) => return Some(Ending::aborted(Outcome::Lost, how)),
+        }
+        None
+    }
+
+    async fn told_to_end(&self) -> Cause {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Cause::Cancelled,
+            () = self.shared.interrupt.cancelled() => Cause::Interrupted,
+            () = until(self.deadline) => Cause::TimedOut,
+        }
+    }
+
+    fn describe(&self, cause: Cause) -> (Outcome, String) {
+        match cause {
+            Cause::Cancelled => (Outcome::Cancelled, "Cancelled on request.".into()),
+            Cause::TimedOut => (
+                Outcome::TimedOut,
+                format!(
+                    "Its deadline of {} s has passed.",
+                    self.task.timeout.unwrap_or_default()
+                ),
+            ),
+            Cause::Interrupted => (Outcome::Interrupted, "The server was stopped.".into()),
+        }
+    }
+
+    fn ended_before_it_began(&self, cause: Cause) -> Ending {
+        let (outcome, what) = self.describe(cause);
+        Ending::aborted(outcome, format!("{what} The script had not begun."))
+    }
+
+    /// Writes what came. What the store does not take is kept and tried again; meanwhile the
+    /// script waits where it has to.
+    async fn write(&mut self) {
+        let write = self.output.write();
+        match self.shared.store.append_output(self.task.id, write).await {
+            Ok(()) => {
+                self.output.written(Instant::now());
+                self.shared.feed.changed(self.task.id);
+            }
+            Err(error) => {
+                tracing::warn!(task = self.task.id.0, %error, "cannot store output; trying again");
+                self.output.failed(Instant::now() + AGAIN);
+            }
+        }
+    }
+
+    /// Records the end, however long the store takes to accept it.
+    async fn record(&mut self, ending: Ending, begun: Instant) {
+        loop {
+            // What the store did not take before goes first, then what came after it.
+            if self.output.has_unsent() {
+                self.write().await;
+            }
+            if !self.output.has_unsent() {
+                let last = self.output.write();
+                let now = self.shared.clock.now();
+                match self
+                    .shared
+                    .store
+                    .finish_task(self.task.id, last, ending.clone(), now)
+                    .await
+                {
+                    Ok(_) => break,
+                    Err(error) => {
+                        tracing::error!(task = self.task.id.0, %error, "cannot record the end of a task; trying again");
+                    }
+                }
+            }
+            sleep(AGAIN).await;
+        }
+        tracing::info!(
+            task = self.task.id.0,
+            instance = self.instance.id.0,
+            outcome = ending.outcome().as_str(),
+            rc = ending.rc(),
+            duration_ms = begun.elapsed().as_millis() as u64,
+            bytes = self.output.bytes(),
+            "task ended"
+        );
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
