@@ -29,3 +29,4 @@ pub mod service;
 pub mod ssh;
 pub mod store;
 pub mod tls;
+pub mod ui;

@@ -138,18 +138,16 @@ fn chunks(
         if left == Some(0) {
             return Ok(None);
         }
-        let Some(mut chunk) = reader.next().await? else {
-            return match left {
-                None => Ok(None),
-                Some(_) => Err(Error::unavailable("The output is shorter than it was.", 1)),
-            };
-        };
-        let mut rest = None;
-        if let Some(left) = left {
-            chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            rest = Some(left - chunk.len() as u64);
+        match (reader.next().await?, left) {
+            (Some(mut chunk), Some(left)) => {
+                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                let left = left - chunk.len() as u64;
+                Ok(Some((chunk, (reader, Some(left)))))
+            }
+            (Some(chunk), None) => Ok(Some((chunk, (reader, None)))),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Error::unavailable("The output is shorter than it was.", 1)),
         }
-        Ok(Some((chunk, (reader, rest))))
     })
 }
 

@@ -1,0 +1,102 @@
+//! What templates apply to values. askama escapes what these give.
+
+use askama::Values;
+use std::fmt::{Display, Write as _};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+/// Whether a character changes the direction of the text around it (Unicode UAX 9), and so could
+/// make a script or a name look like another.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Text in which nothing hides: control characters as their pictures, characters that turn the
+/// direction by number. Line ends and tabs stay. `live.js` does the same to what comes live.
+pub fn show(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            '\r' if rest.peek() == Some(&'\n') => {}
+            '\0'..='\x1f' => shown.push(picture(c)),
+            '\x7f' => shown.push('\u{2421}'),
+            '\u{80}'..='\u{9f}' => shown.push('\u{fffd}'),
+            c if turns_text(c) => {
+                let _ = write!(shown, "[U+{:04X}]", u32::from(c));
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+fn picture(control: char) -> char {
+    char::from_u32(0x2400 + u32::from(control)).unwrap_or('\u{fffd}')
+}
+
+/// See [`show`].
+#[askama::filter_fn]
+pub fn visible(text: impl Display, _: &dyn Values) -> askama::Result<String> {
+    Ok(show(&text.to_string()))
+}
+
+/// Unix seconds as the value of `<time datetime>`.
+#[askama::filter_fn]
+pub fn instant(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    at(*seconds).format(format).map_err(askama::Error::custom)
+}
+
+/// Unix seconds for people, in UTC.
+#[askama::filter_fn]
+pub fn utc(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    at(*seconds).format(format).map_err(askama::Error::custom)
+}
+
+fn at(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// Seconds as `3 s`, `2 min 5 s`, `1 h 0 min`, `4 d 2 h`.
+#[askama::filter_fn]
+pub fn span(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
+    let s = *seconds;
+    Ok(match s {
+        ..60 => format!("{s} s"),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    })
+}
+
+/// Bytes as `512 bytes`, `64.0 KiB`, `3.2 MiB`.
+#[askama::filter_fn]
+pub fn size(bytes: &u64, _: &dyn Values) -> askama::Result<String> {
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+    let in_units = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
+    Ok(match *bytes {
+        1 => "1 byte".into(),
+        ..KIB => format!("{bytes} bytes"),
+        KIB..MIB => format!("{} KiB", in_units(KIB)),
+        MIB..GIB => format!("{} MiB", in_units(MIB)),
+        _ => format!("{} GiB", in_units(GIB)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::show;
+
+    #[test]
+    fn what_hides_is_shown_and_what_is_plain_stays() {
+        assert_eq!(show("a\tb\r\nc\n"), "a\tb\nc\n");
+        assert_eq!(show("\x1b[31m\x07\r\x7f"), "␛[31m␇␍␡");
+        assert_eq!(show("a\u{202e}b\u{2066}"), "a[U+202E]b[U+2066]");
+        assert_eq!(show("é漢👍"), "é漢👍");
+    }
+}

@@ -1,0 +1,121 @@
+//! What forms share: reading what was typed, and saying what is wrong beside the field.
+
+use crate::domain::{Error, Field, Kind, Result};
+use crate::http;
+use crate::service::{Idempotency, IfMatch};
+use poem::http::StatusCode;
+use sha2::{Digest, Sha256};
+
+/// What is wrong with a form that was sent.
+#[derive(Default)]
+pub struct Problems {
+    fields: Vec<Field>,
+    /// What no single field is to blame for.
+    pub general: Option<Problem>,
+}
+
+/// What no single field is to blame for.
+pub enum Problem {
+    /// Somebody else was faster; nothing was saved.
+    Changed,
+    /// The form was sent before with another content.
+    Reused,
+    /// The sentence says it.
+    Other(String),
+}
+
+impl Problems {
+    /// What the form can say of an error, with the answer's status.
+    ///
+    /// # Errors
+    /// The error itself, where it is not about the form.
+    pub fn of(error: Error) -> Result<(StatusCode, Self)> {
+        let status = http::status(error.kind());
+        let general = match error.kind() {
+            Kind::Invalid if !error.invalid_fields().is_empty() => None,
+            Kind::PreconditionFailed => Some(Problem::Changed),
+            Kind::KeyReused => Some(Problem::Reused),
+            Kind::Invalid | Kind::NotFound | Kind::Conflict | Kind::TooMany | Kind::Unavailable => {
+                Some(Problem::Other(error.detail().to_owned()))
+            }
+            Kind::Unauthenticated
+            | Kind::Forbidden
+            | Kind::MethodNotAllowed
+            | Kind::Timeout
+            | Kind::TooLarge
+            | Kind::UnsupportedMediaType
+            | Kind::RangeNotSatisfiable
+            | Kind::Internal => return Err(error),
+        };
+        let fields = error.invalid_fields().to_vec();
+        Ok((status, Self { fields, general }))
+    }
+
+    /// What is wrong with a field.
+    pub fn with(&self, field: &str) -> Option<&str> {
+        self.fields
+            .iter()
+            .find(|f| f.field == field)
+            .map(|f| f.message.as_str())
+    }
+
+    /// Whether anything is wrong.
+    pub fn any(&self) -> bool {
+        self.general.is_some() || !self.fields.is_empty()
+    }
+}
+
+/// A number that was typed, or nothing where the field was left empty.
+///
+/// # Errors
+/// The sentence to show beside the field.
+pub fn number<T: std::str::FromStr>(typed: &str) -> std::result::Result<Option<T>, String> {
+    match typed.trim() {
+        "" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| "must be a whole number".to_owned()),
+    }
+}
+
+/// Text from a text area with the line ends of a Unix machine: browsers send CR LF (HTML, "value
+/// sanitization" and form submission), which a shell takes for a part of the last word.
+pub fn lines(typed: &str) -> String {
+    typed.replace("\r\n", "\n")
+}
+
+/// What makes a form that is sent twice one request: its hidden key, and a hash of what it says.
+///
+/// # Errors
+/// `Invalid` where the key is not one that we gave.
+pub fn once(key: &str, says: &[&str]) -> Result<Idempotency> {
+    crate::domain::idempotency_key(key).map_err(|message| Error::field("key", message))?;
+    let mut hash = Sha256::new();
+    for part in says {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    Ok(Idempotency {
+        key: key.to_owned(),
+        fingerprint: hash.finalize().into(),
+    })
+}
+
+/// The condition that a hidden version stands for: what is no version matches nothing.
+pub fn if_version(hidden: &str) -> IfMatch {
+    IfMatch::Versions(hidden.parse().into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_form_has_one_fingerprint_and_another_has_another() {
+        let of = |says: &[&str]| once("k", says).expect("a good key").fingerprint;
+        assert_eq!(of(&["a", "b"]), of(&["a", "b"]));
+        assert_ne!(of(&["ab", ""]), of(&["a", "b"]));
+        assert!(once("", &[]).is_err());
+    }
+}

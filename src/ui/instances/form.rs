@@ -1,0 +1,241 @@
+use super::id_of;
+use crate::domain::{
+    Error, Field, Instance, InstanceChange, InstanceId, InstanceState, NewInstance,
+    Result as Outcome, random_token,
+};
+use crate::http::{BaseUrl, Caller};
+use crate::service::{Actor, Service};
+use crate::ui::curl::Curl;
+use crate::ui::filters;
+use crate::ui::form::{Problem, Problems, if_version, lines, number, once};
+use crate::ui::page::{self, Section, Shell};
+use askama::Template;
+use poem::web::{Data, Form, Path};
+use poem::{Response, Result, handler};
+use serde::{Deserialize, Serialize};
+
+#[derive(Template)]
+#[template(path = "pages/instances/edit.html")]
+struct EditPage {
+    shell: Shell,
+    typed: Typed,
+    /// The instance as it is; none for a new one.
+    now: Option<Instance>,
+    problems: Problems,
+    curl: Curl,
+}
+
+/// The form as it was typed.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Typed {
+    key: String,
+    version: String,
+    ip: String,
+    port: String,
+    tag: String,
+    state: String,
+}
+
+impl Typed {
+    fn from(instance: &Instance) -> Self {
+        Self {
+            key: String::new(),
+            version: instance.version.to_string(),
+            ip: instance.ip.clone(),
+            port: instance.port.to_string(),
+            tag: instance.tag.clone(),
+            state: instance.state.as_str().to_owned(),
+        }
+    }
+
+    fn new_instance(&self) -> Outcome<NewInstance> {
+        let mut wrong = Vec::new();
+        let mut note = |field, message: &str| {
+            wrong.push(Field {
+                field,
+                message: message.to_owned(),
+            });
+        };
+        let port = number(&self.port).unwrap_or(Some(0_i64)).unwrap_or(22);
+        let state = InstanceState::parse(&self.state).unwrap_or_else(|| {
+            note("state".into(), "must be ACTIVE or DEACTIVATE");
+            InstanceState::Active
+        });
+        let new = NewInstance {
+            ip: self.ip.trim().to_owned(),
+            tag: lines(&self.tag),
+            state,
+            // What does not fit is 0, which validation refuses.
+            port: u16::try_from(port).unwrap_or(0),
+        };
+        if let Err(error) = new.validate() {
+            wrong.extend_from_slice(error.invalid_fields());
+        }
+        if wrong.is_empty() {
+            Ok(new)
+        } else {
+            Err(Error::fields(wrong))
+        }
+    }
+
+    /// What differs from the instance. A text area cannot hold every line end: a tag that differs
+    /// in those alone was not changed.
+    fn change(&self, now: &Instance) -> Outcome<InstanceChange> {
+        let new = self.new_instance()?;
+        Ok(InstanceChange {
+            tag: Some(new.tag).filter(|tag| *tag != lines(&now.tag)),
+            ip: Some(new.ip),
+            state: Some(new.state),
+            port: Some(new.port),
+        })
+    }
+
+    fn says(&self) -> [&str; 4] {
+        [&self.ip, &self.port, &self.tag, &self.state]
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    ip: &'a str,
+    port: u16,
+    tag: &'a str,
+}
+
+/// Who asks, and where the service is.
+struct Seat<'a> {
+    actor: &'a Actor,
+    base: &'a str,
+}
+
+impl EditPage {
+    fn make(seat: &Seat, typed: Typed, now: Option<Instance>, problems: Problems) -> Self {
+        let curl = match &now {
+            None => Curl::get(seat.base, seat.actor.name(), "/wsexec/instances").json(&Body {
+                ip: "192.0.2.10",
+                port: 22,
+                tag: "web server",
+            }),
+            Some(instance) => {
+                let path = format!("/wsexec/instances/{}", instance.id);
+                let body = Body {
+                    ip: &instance.ip,
+                    port: instance.port,
+                    tag: &instance.tag,
+                };
+                Curl::get(seat.base, seat.actor.name(), path)
+                    .method("PUT")
+                    .json(&body)
+            }
+        };
+        Self {
+            shell: Shell::of(seat.actor, Section::Instances),
+            typed,
+            now,
+            problems,
+            curl,
+        }
+    }
+}
+
+#[handler]
+pub async fn blank(Caller(actor): Caller, BaseUrl(base): BaseUrl) -> Result<Response> {
+    let typed = Typed {
+        key: random_token().expose().to_owned(),
+        port: "22".to_owned(),
+        state: InstanceState::Active.as_str().to_owned(),
+        ..Typed::default()
+    };
+    let seat = Seat {
+        actor: &actor,
+        base: &base,
+    };
+    page::html(&EditPage::make(&seat, typed, None, Problems::default()))
+}
+
+#[handler]
+pub async fn create(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+    Form(mut typed): Form<Typed>,
+) -> Result<Response> {
+    let error = match post(service, &actor, &typed).await {
+        Ok(path) => return Ok(page::see(path)),
+        Err(error) => error,
+    };
+    let (status, problems) = Problems::of(error)?;
+    if matches!(problems.general, Some(Problem::Reused)) {
+        random_token().expose().clone_into(&mut typed.key);
+    }
+    let seat = Seat {
+        actor: &actor,
+        base: &base,
+    };
+    page::html_with(status, &EditPage::make(&seat, typed, None, problems))
+}
+
+async fn post(service: &Service, actor: &Actor, typed: &Typed) -> Outcome<String> {
+    let new = typed.new_instance()?;
+    let key = once(&typed.key, &typed.says())?;
+    let instance = service.create_instance(actor, new, Some(key)).await?;
+    Ok(format!("/instances/{}", instance.id))
+}
+
+#[handler]
+pub async fn edit(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let now = service.instance(&actor, id_of(&id)?).await?;
+    let seat = Seat {
+        actor: &actor,
+        base: &base,
+    };
+    let typed = Typed::from(&now);
+    page::html(&EditPage::make(
+        &seat,
+        typed,
+        Some(now),
+        Problems::default(),
+    ))
+}
+
+#[handler]
+pub async fn save(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+    Form(mut typed): Form<Typed>,
+) -> Result<Response> {
+    let id = id_of(&id)?;
+    let error = match put(service, &actor, id, &typed).await {
+        Ok(()) => return Ok(page::see(format!("/instances/{id}"))),
+        Err(error) => error,
+    };
+    let (status, problems) = Problems::of(error)?;
+    let now = service.instance(&actor, id).await?;
+    if matches!(problems.general, Some(Problem::Changed)) {
+        // The page says what it is now; saving again is then a decision.
+        typed.version = now.version.to_string();
+    }
+    let seat = Seat {
+        actor: &actor,
+        base: &base,
+    };
+    page::html_with(status, &EditPage::make(&seat, typed, Some(now), problems))
+}
+
+async fn put(service: &Service, actor: &Actor, id: InstanceId, typed: &Typed) -> Outcome<()> {
+    let now = service.instance(actor, id).await?;
+    let change = typed.change(&now)?;
+    let seen = if_version(&typed.version);
+    service
+        .change_instance(actor, id, change, Some(seen))
+        .await?;
+    Ok(())
+}

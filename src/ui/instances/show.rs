@@ -1,0 +1,185 @@
+use super::id_of;
+use crate::domain::{Error, InstanceId};
+use crate::domain::{
+    Instance, InstanceChange, InstanceFilter, InstanceState, Order, Page, TaskFilter,
+};
+use crate::http::{BaseUrl, Caller};
+use crate::service::Service;
+use crate::ui::curl::Curl;
+use crate::ui::filters;
+use crate::ui::form::if_version;
+use crate::ui::page::{self, Section, Shell};
+use crate::ui::tasks::{Row, rows};
+use askama::Template;
+use poem::web::{Data, Form, Path, Query};
+use poem::{Response, Result, handler};
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded::Serializer;
+
+const ROWS: u32 = 100;
+const LATEST: u32 = 20;
+
+#[derive(Template)]
+#[template(path = "pages/instances/list.html")]
+struct ListPage {
+    shell: Shell,
+    instances: Vec<Instance>,
+    q: String,
+    more: Option<String>,
+    curl: Curl,
+}
+
+/// What the address asks for.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Asked {
+    q: String,
+    after: String,
+}
+
+impl Asked {
+    fn following(&self, last: InstanceId) -> String {
+        let mut query = Serializer::new(String::new());
+        if !self.q.is_empty() {
+            query.append_pair("q", &self.q);
+        }
+        format!(
+            "/instances?{}",
+            query.append_pair("after", &last.to_string()).finish()
+        )
+    }
+}
+
+#[handler]
+pub async fn index(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+    Query(asked): Query<Asked>,
+) -> Result<Response> {
+    let filter = InstanceFilter {
+        q: Some(asked.q.clone()).filter(|q| !q.is_empty()),
+        ..InstanceFilter::default()
+    };
+    let after = match asked.after.as_str() {
+        "" => None,
+        text => Some(
+            text.parse()
+                .map_err(|_| Error::field("after", "must be an id"))?,
+        ),
+    };
+    let page = Page {
+        limit: Some(ROWS + 1),
+        after,
+        ..Page::default()
+    };
+    let mut instances = service.instances(&actor, &filter, page).await?;
+    let more = instances.len() > ROWS as usize;
+    instances.truncate(ROWS as usize);
+    let last = instances.last().filter(|_| more);
+    page::html(&ListPage {
+        shell: Shell::of(&actor, Section::Instances),
+        more: last.map(|instance| asked.following(instance.id)),
+        curl: Curl::get(&base, actor.name(), "/wsexec/instances"),
+        instances,
+        q: asked.q,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "pages/instances/show.html")]
+struct ShowPage {
+    shell: Shell,
+    rows: Vec<Row>,
+    read: Curl,
+    toggle: Curl,
+    instance: Instance,
+}
+
+impl ShowPage {
+    fn is_active(&self) -> bool {
+        self.instance.state == InstanceState::Active
+    }
+}
+
+#[derive(Serialize)]
+struct State {
+    state: &'static str,
+}
+
+#[handler]
+pub async fn detail(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let instance = service.instance(&actor, id_of(&id)?).await?;
+    let here = TaskFilter {
+        instance: Some(instance.id),
+        ..TaskFilter::default()
+    };
+    let page = Page {
+        limit: Some(LATEST),
+        order: Order::Desc,
+        ..Page::default()
+    };
+    let tasks = service.tasks(&actor, &here, page).await?;
+    let other = match instance.state {
+        InstanceState::Active => InstanceState::Deactivate,
+        InstanceState::Deactivate => InstanceState::Active,
+    };
+    let path = format!("/wsexec/instances/{}", instance.id);
+    page::html(&ShowPage {
+        shell: Shell::of(&actor, Section::Instances),
+        rows: rows(service, &actor, tasks).await?,
+        read: Curl::get(&base, actor.name(), &path),
+        toggle: Curl::get(&base, actor.name(), &path)
+            .method("PUT")
+            .json(&State {
+                state: other.as_str(),
+            }),
+        instance,
+    })
+}
+
+/// The hidden fields of the small forms on an instance's page.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Hidden {
+    state: String,
+    version: String,
+}
+
+#[handler]
+pub async fn set_state(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+    Form(hidden): Form<Hidden>,
+) -> Result<Response> {
+    let state = InstanceState::parse(&hidden.state)
+        .ok_or_else(|| Error::field("state", "must be ACTIVE or DEACTIVATE"))?;
+    let change = InstanceChange {
+        state: Some(state),
+        ..InstanceChange::default()
+    };
+    let instance = service
+        .change_instance(&actor, id_of(&id)?, change, None)
+        .await?;
+    Ok(page::see(format!("/instances/{}", instance.id)))
+}
+
+#[handler]
+pub async fn delete(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+    Form(hidden): Form<Hidden>,
+) -> Result<Response> {
+    let seen = if_version(&hidden.version);
+    service
+        .remove_instance(&actor, id_of(&id)?, Some(seen))
+        .await?;
+    Ok(page::see("/instances"))
+}

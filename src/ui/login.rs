@@ -1,0 +1,149 @@
+//! Log in and out.
+
+use super::page::{self, Shell};
+use crate::domain::{Error, Kind, Secret};
+use crate::http::{self, Caller};
+use crate::service::Service;
+use crate::ui::filters;
+use askama::Template;
+use poem::web::{Data, Form, Query};
+use poem::{Request, Response, Result, handler};
+use serde::Deserialize;
+
+#[derive(Template)]
+#[template(path = "pages/login.html")]
+struct LoginPage {
+    shell: Shell,
+    next: String,
+    name: String,
+    refused: Option<Refused>,
+}
+
+/// Why nobody was logged in.
+enum Refused {
+    /// Name or password are wrong; which of them, nobody is told.
+    Wrong,
+    /// The sentence says it.
+    NotNow(String),
+}
+
+#[derive(Deserialize)]
+pub struct Where {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Deserialize)]
+pub struct Login {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// The login page, with the way back.
+pub fn path_to(here: &str) -> String {
+    if here == "/" {
+        return "/login".to_owned();
+    }
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", here)
+        .finish();
+    format!("/login?{query}")
+}
+
+/// A path of this service, whatever was asked for: never another site.
+fn local(next: &str) -> &str {
+    let safe = next.starts_with('/')
+        && !next.starts_with("//")
+        && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if safe { next } else { "/" }
+}
+
+#[handler]
+pub async fn form(caller: Option<Caller>, Query(to): Query<Where>) -> Result<Response> {
+    if caller.is_some() {
+        return Ok(page::see(local(&to.next)));
+    }
+    page::html(&LoginPage {
+        shell: Shell::outside(),
+        next: local(&to.next).to_owned(),
+        name: String::new(),
+        refused: None,
+    })
+}
+
+#[handler]
+pub async fn log_in(
+    request: &Request,
+    Data(service): Data<&Service>,
+    Form(typed): Form<Login>,
+) -> Result<Response> {
+    let password = Secret::new(typed.password);
+    let from = http::peer(request);
+    match service.open_session(&typed.name, &password, from).await {
+        Ok((_, token)) => {
+            let mut response = page::see(local(&typed.next));
+            http::set_session(&mut response, &token);
+            Ok(response)
+        }
+        Err(error) => {
+            // The name stays out of the log: people type the password there by mistake.
+            tracing::warn!(%from, kind = ?error.kind(), "login refused");
+            refuse(&error, typed.name, local(&typed.next).to_owned())
+        }
+    }
+}
+
+/// Says in the form why nobody was logged in. Name and password are not told apart.
+fn refuse(error: &Error, name: String, next: String) -> Result<Response> {
+    let refused = match error.kind() {
+        Kind::Unauthenticated => Refused::Wrong,
+        _ => Refused::NotNow(error.detail().to_owned()),
+    };
+    let shown = LoginPage {
+        shell: Shell::outside(),
+        next,
+        name,
+        refused: Some(refused),
+    };
+    let mut response = page::html_with(http::status(error.kind()), &shown)?;
+    http::describe(error, &mut response);
+    Ok(response)
+}
+
+#[handler]
+pub async fn log_out(request: &Request, Data(service): Data<&Service>) -> Result<Response> {
+    if let Some(token) = http::session_token(request) {
+        service.close_session(&token).await?;
+    }
+    let mut response = page::see("/login");
+    http::clear_session(&mut response);
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_nowhere_but_to_this_service() {
+        for good in ["/", "/tasks", "/tasks?q=a%20b&state=DONE"] {
+            assert_eq!(local(good), good);
+        }
+        for bad in [
+            "",
+            "tasks",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example/",
+            "/a\r\nSet-Cookie: x",
+            "/\t/evil.example",
+            "javascript:alert(1)",
+        ] {
+            assert_eq!(local(bad), "/", "{bad:?}");
+        }
+    }
+}

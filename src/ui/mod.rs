@@ -1,0 +1,49 @@
+//! The pages for people: askama templates over the same use cases as the API.
+//!
+//! Every page is a typed struct with a template of the same noun. A page works without
+//! JavaScript; `static/live.js` adds live output and local times. No page loads anything that is
+//! not ours, and none has an inline script or style: the content security policy forbids both.
+
+mod assets;
+mod curl;
+mod errors;
+mod filters;
+mod form;
+mod home;
+mod instances;
+mod login;
+mod output;
+mod page;
+mod tasks;
+
+use crate::service::Service;
+use poem::{EndpointExt, IntoEndpoint, Route, get, post};
+
+/// Everything under `/` that is a page, a form's target or one of their static files.
+pub fn routes(service: Service) -> impl IntoEndpoint {
+    Route::new()
+        .at("/", get(home::overview))
+        .at("/login", get(login::form).post(login::log_in))
+        .at("/logout", post(login::log_out))
+        .at("/tasks", get(tasks::index))
+        .at("/tasks/new", get(tasks::blank).post(tasks::create))
+        .at("/tasks/:id", get(tasks::detail))
+        .at("/tasks/:id/cancel", post(tasks::cancel))
+        .at("/tasks/:id/rerun", post(tasks::rerun))
+        .at("/tasks/:id/delete", post(tasks::delete))
+        .at("/instances", get(instances::index))
+        .at(
+            "/instances/new",
+            get(instances::blank).post(instances::create),
+        )
+        .at("/instances/:id", get(instances::detail))
+        .at(
+            "/instances/:id/edit",
+            get(instances::edit).post(instances::save),
+        )
+        .at("/instances/:id/state", post(instances::set_state))
+        .at("/instances/:id/delete", post(instances::delete))
+        .at("/static/:name", get(assets::serve))
+        .around(errors::as_pages)
+        .data(service)
+}

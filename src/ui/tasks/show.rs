@@ -1,0 +1,169 @@
+use super::{Look, id_of, instance_if_there};
+use crate::domain::{
+    Clock as _, Instance, NewTask, State, Stream, SystemClock, Task, random_token,
+};
+use crate::http::{BaseUrl, Caller};
+use crate::service::{Service, TaskUpdate};
+use crate::ui::curl::Curl;
+use crate::ui::filters;
+use crate::ui::form::{if_version, once};
+use crate::ui::output::{Output, Piece};
+use crate::ui::page::{self, Section, Shell};
+use askama::Template;
+use poem::web::{Data, Form, Path, Query};
+use poem::{Response, Result, handler};
+use serde::{Deserialize, Serialize};
+
+/// The longest script that the curl line repeats, in bytes.
+const REPEATED: usize = 4_000;
+
+#[derive(Template)]
+#[template(path = "pages/tasks/show.html")]
+struct ShowPage {
+    shell: Shell,
+    instance: Option<Instance>,
+    look: Look,
+    duration: Option<i64>,
+    output: Output,
+    key: String,
+    curls: Curls,
+    task: Task,
+}
+
+/// What can be done with curl to this task.
+struct Curls {
+    read: Curl,
+    cancel: Curl,
+    /// None where the script is too long for a line.
+    again: Option<Curl>,
+}
+
+#[derive(Serialize)]
+struct Cancel {
+    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct Again<'a> {
+    instance: i64,
+    user: &'a str,
+    name: &'a str,
+    script: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tag: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u32>,
+}
+
+impl Curls {
+    fn of(base: &str, user: &str, task: &Task) -> Self {
+        let path = format!("/wsexec/tasks/{}", task.id);
+        let again = Again {
+            instance: task.instance.0,
+            user: &task.user,
+            name: &task.name,
+            script: &task.script,
+            tag: &task.tag,
+            timeout: task.timeout,
+        };
+        Self {
+            read: Curl::get(base, user, &path),
+            cancel: Curl::get(base, user, &path).method("PUT").json(&Cancel {
+                state: State::Abort.as_str(),
+            }),
+            again: (task.script.len() + task.tag.len() <= REPEATED)
+                .then(|| Curl::get(base, user, "/wsexec/tasks").json(&again)),
+        }
+    }
+}
+
+/// How the page is asked for.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Asked {
+    /// `none` leaves the output out: `live.js` has it already.
+    output: String,
+}
+
+#[handler]
+pub async fn detail(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response> {
+    let task = service.task(&actor, id_of(&id)?).await?;
+    let output = if asked.output == "none" {
+        Output::none()
+    } else {
+        Output::read(service, &actor, &task).await?
+    };
+    page::html(&ShowPage {
+        shell: Shell::of(&actor, Section::Tasks),
+        instance: instance_if_there(service, &actor, task.instance).await?,
+        look: Look::of(&task),
+        duration: task.duration(SystemClock.now()),
+        output,
+        key: random_token().expose().to_owned(),
+        curls: Curls::of(&base, actor.name(), &task),
+        task,
+    })
+}
+
+#[handler]
+pub async fn cancel(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let update = TaskUpdate {
+        state: Some(State::Abort),
+        ..TaskUpdate::default()
+    };
+    let task = service
+        .update_task(&actor, id_of(&id)?, update, None)
+        .await?;
+    Ok(page::see(format!("/tasks/{}", task.id)))
+}
+
+/// The hidden fields of the small forms on a task's page.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Hidden {
+    key: String,
+    version: String,
+}
+
+#[handler]
+pub async fn rerun(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+    Form(hidden): Form<Hidden>,
+) -> Result<Response> {
+    let task = service.task(&actor, id_of(&id)?).await?;
+    let key = once(&hidden.key, &["rerun", &id])?;
+    let new = NewTask {
+        name: task.name,
+        tag: task.tag,
+        instance: task.instance,
+        script: task.script,
+        user: task.user,
+        timeout: task.timeout,
+    };
+    let again = service.create_task(&actor, new, Some(key)).await?;
+    Ok(page::see(format!("/tasks/{}", again.id)))
+}
+
+#[handler]
+pub async fn delete(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+    Form(hidden): Form<Hidden>,
+) -> Result<Response> {
+    let seen = if_version(&hidden.version);
+    service.remove_task(&actor, id_of(&id)?, Some(seen)).await?;
+    Ok(page::see("/tasks"))
+}
