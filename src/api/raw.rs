@@ -33,15 +33,17 @@ impl RawBytes {
     pub async fn open(reader: OutputReader, view: View, wanted: Wanted) -> poem::Result<Self> {
         let (length, task) = (reader.kept(), reader.task().clone());
         let tag = tag(&task, view);
-        let part = match wanted.part(&tag, length) {
-            Ok(part) => part,
-            Err(Unsatisfiable) => return Err(unsatisfiable(length)),
+        // Without a length nothing can be a part of it: the whole is sent as it comes.
+        let part = match length.map(|length| wanted.part(&tag, length)) {
+            Some(Ok(part)) => part,
+            Some(Err(Unsatisfiable)) => return Err(unsatisfiable(length.unwrap_or_default())),
+            None => None,
         };
         let status = match part {
             Some(_) => StatusCode::PARTIAL_CONTENT,
             None => StatusCode::OK,
         };
-        let range = part.clone().unwrap_or(0..length);
+        let range = part.clone().or(length.map(|length| 0..length));
         let name = format!("task-{}-{}.txt", task.id, name(view));
         // The bytes are somebody else's: a browser saves them and never shows them as a page.
         let mut response = Response::builder()
@@ -51,10 +53,12 @@ impl RawBytes {
                 "Content-Disposition",
                 format!("attachment; filename=\"{name}\""),
             )
-            .header("Content-Length", range.end - range.start)
             .header("Accept-Ranges", "bytes")
             .header("ETag", tag);
-        if let Some(part) = part {
+        if let Some(range) = &range {
+            response = response.header("Content-Length", range.end - range.start);
+        }
+        if let (Some(part), Some(length)) = (part, length) {
             let (first, last) = (part.start, part.end - 1);
             response = response.header("Content-Range", format!("bytes {first}-{last}/{length}"));
         }
@@ -118,20 +122,24 @@ fn gaps(task: &Task, view: View) -> Vec<(&'static str, Gap)> {
 
 fn chunks(
     mut reader: OutputReader,
-    range: Range<u64>,
+    range: Option<Range<u64>>,
 ) -> impl futures_util::Stream<Item = Result<Bytes>> + Send {
-    reader.skip(range.start);
-    let left = range.end - range.start;
+    reader.skip(range.as_ref().map_or(0, |range| range.start));
+    let left = range.map(|range| range.end - range.start);
     stream::try_unfold((reader, left), |(mut reader, left)| async move {
-        if left == 0 {
+        if left == Some(0) {
             return Ok(None);
         }
-        let Some(mut chunk) = reader.next().await? else {
-            return Err(Error::unavailable("The output is shorter than it was.", 1));
-        };
-        chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-        let left = left - chunk.len() as u64;
-        Ok(Some((chunk, (reader, left))))
+        match (reader.next().await?, left) {
+            (Some(mut chunk), Some(left)) => {
+                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                let left = left - chunk.len() as u64;
+                Ok(Some((chunk, (reader, Some(left)))))
+            }
+            (Some(chunk), None) => Ok(Some((chunk, (reader, None)))),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Error::unavailable("The output is shorter than it was.", 1)),
+        }
     })
 }
 

@@ -150,8 +150,12 @@ impl Shown {
             (Some(Piece::Text(last)), Piece::Text(text)) => last.push_str(text),
             (None, Piece::Text(text)) if self.cut => {
                 // What is left of a character whose first byte was cut off.
-                let text = text.trim_start_matches(char::REPLACEMENT_CHARACTER);
-                self.pieces.push(Piece::Text(text.to_owned()));
+                let rest = text.chars().take(UNFINISHED as usize);
+                let rest = rest
+                    .take_while(|c| *c == char::REPLACEMENT_CHARACTER)
+                    .count();
+                self.pieces
+                    .push(Piece::Text(text.chars().skip(rest).collect()));
             }
             (_, Piece::Text(text)) => self.pieces.push(Piece::Text(text.clone())),
             (_, Piece::Gap(length)) => self.pieces.push(Piece::Gap(*length)),
