@@ -1,6 +1,5 @@
 //! One connection: hyper on it, and the watch that closes it when its peer stands still.
 
-use super::bare;
 use super::body::Unread;
 use super::listener::Protocol;
 use super::stream::Watched;
@@ -95,7 +94,7 @@ pub(super) async fn serve<S, E>(
             let goodbye = http1::Connection::graceful_shutdown;
             let error = drive(connection, &mut served, still, goodbye).await;
             if error.is_some_and(|error| error.is_timeout()) {
-                too_slow(served.into_parts(), peer).await;
+                too_slow(served.into_parts()).await;
             }
         }
         Protocol::Http2 => {
@@ -153,23 +152,24 @@ fn failure(ended: hyper::Result<()>) -> Option<hyper::Error> {
         .err()
 }
 
-/// Tells a client whose request head came too slowly; one that sent nothing had no request, and
-/// gets nothing.
-async fn too_slow<S, V>(parts: http1::Parts<TokioIo<Watched<S>>, V>, peer: SocketAddr)
+/// Refuses a client whose request head came too slowly, as hyper refuses others: [`Watched`] puts
+/// the words to it. One that sent nothing had no request, and gets nothing.
+async fn too_slow<S, V>(parts: http1::Parts<TokioIo<Watched<S>>, V>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = parts.io.into_inner();
     let farewell = async {
         if !parts.read_buf.is_empty() {
-            stream
-                .write_all(&bare::answer(&bare::refusal(408), peer))
-                .await?;
+            let bare = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(bare).await?;
         }
         stream.shutdown().await
     };
-    if tokio::time::timeout(GOODBYE, farewell).await.is_err() {
-        tracing::debug!(%peer, "the client does not read its refusal");
+    match tokio::time::timeout(GOODBYE, farewell).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a refusal was not sent"),
+        Err(_) => tracing::debug!("a refusal was not read"),
     }
 }
 
@@ -194,12 +194,14 @@ impl<E: Endpoint<Output = Response>> Requests<E> {
             Scheme::HTTPS,
         ));
         let mut response = self.endpoint.get_response(request).await;
-        let unread = response.extensions_mut().remove::<Unread>();
-        if let Some(unread) = unread.filter(|_| version == Version::HTTP_2) {
-            self.spawn.execute(async move {
-                tokio::time::sleep(READ_ANSWER).await;
-                drop(unread);
-            });
+        if let Some(unread) = response.extensions_mut().remove::<Unread>() {
+            self.watch.leaves_unread();
+            if version == Version::HTTP_2 {
+                self.spawn.execute(async move {
+                    tokio::time::sleep(READ_ANSWER).await;
+                    drop(unread);
+                });
+            }
         }
         hyper::Response::from(response).map(|body| Tracked::new(body, open))
     }
