@@ -15,7 +15,7 @@ use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -35,8 +35,10 @@ const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 200;
 /// A peer that is gone without a word is found out by a ping.
 const PING: Duration = Duration::from_secs(30);
-/// How long a connection that has nothing more to do may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// How long a connection whose peer stands still may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// At a stop, how long a connection that has answered everything may take to say goodbye.
+const SETTLED: Duration = Duration::from_millis(400);
 /// How long a client gets to read the answer to a body that is not read to its end.
 const READ_ANSWER: Duration = Duration::from_secs(2);
 
@@ -91,8 +93,9 @@ pub(super) async fn serve<S, E>(
                 .serve_connection(io, service);
             // hyper has the deadline for the next head.
             let still = watch.stands_still(head + write, write);
+            let left = watch.stands_still(SETTLED, write);
             let goodbye = http1::Connection::graceful_shutdown;
-            let error = drive(connection, &mut served, still, goodbye).await;
+            let error = drive(connection, &mut served, (still, left), goodbye).await;
             if error.is_some_and(|error| error.is_timeout()) {
                 too_slow(served.into_parts()).await;
             }
@@ -109,35 +112,35 @@ pub(super) async fn serve<S, E>(
                 .max_send_buf_size(BUFFER_LIMIT)
                 .serve_connection(io, service);
             let still = watch.stands_still(head, write);
+            let left = watch.stands_still(SETTLED, write);
             let goodbye = http2::Connection::graceful_shutdown;
-            drive(connection, &mut served, still, goodbye).await;
+            drive(connection, &mut served, (still, left), goodbye).await;
         }
     }
 }
 
-/// Runs hyper's connection until it ends, the service stops, or its peer stands still. Gives why
-/// it failed, where it did.
+/// Runs hyper's connection until it ends, the service stops, or its peer stands still: `still` says
+/// so before the stop, `left` after it. Gives why it failed, where it did.
 async fn drive<E, C>(
     connection: &Connection<E>,
     served: &mut C,
-    still: impl Future<Output = ()>,
+    (still, left): (impl Future<Output = ()>, impl Future<Output = ()>),
     goodbye: fn(Pin<&mut C>),
 ) -> Option<hyper::Error>
 where
     C: Future<Output = hyper::Result<()>> + Unpin,
 {
-    let mut still = pin!(still);
     tokio::select! {
         ended = &mut *served => return failure(ended),
         () = connection.stop.cancelled() => {
             goodbye(Pin::new(served));
-            tokio::select! {
-                ended = &mut *served => return failure(ended),
-                () = connection.cut.cancelled() => return None,
-                () = still => {}
-            }
+            return tokio::select! {
+                ended = &mut *served => failure(ended),
+                () = connection.cut.cancelled() => None,
+                () = left => None,
+            };
         }
-        () = still.as_mut() => {}
+        () = still => {}
     }
     goodbye(Pin::new(served));
     match tokio::time::timeout(GOODBYE, served).await {
