@@ -1,30 +1,23 @@
 //! Puts the parts together: configuration, store, engine, use cases, front ends, listener; starts
 //! them, and stops them in the other order.
 
+mod check;
 mod data_dir;
+mod demo;
+mod local;
 mod logging;
+mod running;
+mod serve;
 mod stop;
 
-use crate::config::Config;
-use crate::domain::Result;
-use crate::service::Service;
+pub use check::{Part, Verdict, check};
+pub use demo::{demo, demo_connection, demo_exec};
+pub use local::{existing, forget_first_password, local};
+pub use serve::serve;
 
-pub struct Part {
-    pub name: &'static str,
-    pub verdict: std::result::Result<String, String>,
-}
-pub fn serve(_: Config) -> Result<()> {
-    unimplemented!()
-}
-pub fn demo() -> Result<()> {
-    unimplemented!()
-}
-pub fn check(_: &Config) -> Vec<Part> {
-    unimplemented!()
-}
-pub fn local<T>(_: &Config, _: impl AsyncFnOnce(Service) -> Result<T>) -> Result<T> {
-    unimplemented!()
-}
-pub fn forget_first_password(_: &Config, _: &str) -> Result<()> {
-    unimplemented!()
+use crate::domain::{Error, Kind};
+
+/// Why something did not start or stop well, for whoever started it.
+fn failed(why: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Internal, why.to_string())
 }

@@ -59,7 +59,9 @@ impl ServerFlags {
     /// The configuration as it holds for this call: flags over environment over file.
     pub(super) fn load(self) -> Result<Config, Failure> {
         let file = config::load(self.data.config.as_deref())?;
-        self.lay_over(file, |name| std::env::var_os(name))
+        let config = self.lay_over(file, |name| std::env::var_os(name))?;
+        config.validate()?;
+        Ok(config)
     }
 
     fn lay_over(
@@ -74,7 +76,7 @@ impl ServerFlags {
         set(&mut config.data, path(self.data.data, "WSEXEC_DATA"));
         set(&mut config.tls.cert, path(self.tls_cert, "WSEXEC_TLS_CERT"));
         set(&mut config.tls.key, path(self.tls_key, "WSEXEC_TLS_KEY"));
-        let listen = parsed(self.listen, "WSEXEC_LISTEN", &variable, |text| {
+        let listen = parsed(self.listen, "WSEXEC_LISTEN", variable, |text| {
             text.parse()
                 .map_err(|_| "must be ADDR:PORT, such as 127.0.0.1:8443".to_owned())
         })?;
@@ -84,7 +86,7 @@ impl ServerFlags {
         let host_keys = parsed(
             self.ssh_host_keys,
             "WSEXEC_SSH_HOST_KEYS",
-            &variable,
+            variable,
             host_keys,
         )?;
         set(&mut config.ssh.host_keys, host_keys);

@@ -80,7 +80,7 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
             })?;
         }
         Command::List { data } => {
-            let users = app::local(&data.load()?, async |service| service.users(&actor).await)?;
+            let users = app::existing(&data.load()?, async |service| service.users(&actor).await)?;
             for user in users {
                 println!("{}\t{}", user.name, user.role.as_str());
             }
@@ -92,14 +92,14 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
         } => {
             let config = data.load()?;
             let password = password.read()?;
-            app::local(&config, async |service| {
+            app::existing(&config, async |service| {
                 service.set_password(&actor, &name, &password).await
             })?;
             app::forget_first_password(&config, &name)?;
         }
         Command::Remove { name, data } => {
             let config = data.load()?;
-            app::local(&config, async |service| {
+            app::existing(&config, async |service| {
                 service.remove_user(&actor, &name).await
             })?;
             app::forget_first_password(&config, &name)?;

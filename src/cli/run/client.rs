@@ -2,7 +2,7 @@
 
 use super::Arguments;
 use crate::cli::Failure;
-use crate::domain::{Gap, Secret, Stream};
+use crate::domain::{self, Gap, Secret, Stream};
 use reqwest::header::RANGE;
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
@@ -103,7 +103,7 @@ impl Client {
 
     /// Posts a task. Where the answer is lost it is asked for again, with the same key.
     pub(super) async fn post(&self, instance: i64, ask: &Arguments) -> Result<Task, Failure> {
-        let key = uuid::Uuid::new_v4().to_string();
+        let key = domain::random_token();
         let body = json!({
             "name": "wsexec run", "instance": instance, "user": ask.user, "script": ask.script,
         });
@@ -111,7 +111,7 @@ impl Client {
         loop {
             let request = self
                 .request(Method::POST, "/tasks")
-                .header("Idempotency-Key", &key)
+                .header("Idempotency-Key", key.expose())
                 .json(&body);
             tries += 1;
             match request.send().await {
@@ -190,17 +190,21 @@ impl Client {
                 .header(RANGE, range);
             let response = self.send(request).await?;
             let told = gap_of(&response);
-            if response.status() == StatusCode::PARTIAL_CONTENT {
-                if told != gap {
+            match response.status() {
+                StatusCode::PARTIAL_CONTENT if told != gap => {
                     gap = told;
                     continue;
                 }
-                let bytes = self.body(response).await?;
-                if bytes.len() as u64 == to - from {
-                    return Ok(Some(bytes));
+                StatusCode::PARTIAL_CONTENT => {
+                    let bytes = self.body(response).await?;
+                    if bytes.len() as u64 == to - from {
+                        return Ok(Some(bytes));
+                    }
                 }
-            } else if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
-                return Err(refused(response).await);
+                // The whole: while a task with a gap runs, its tail moves and has no ranges.
+                StatusCode::OK => return Ok(None),
+                StatusCode::RANGE_NOT_SATISFIABLE => {}
+                _ => return Err(refused(response).await),
             }
             tokio::time::sleep(RAW_PAUSE).await;
         }

@@ -1,1 +1,63 @@
 //! What the engine promises: order, limits, ends, restarts.
+
+mod cancel;
+mod host_keys;
+mod order;
+mod output;
+mod restart;
+
+use crate::harness::app::{App, Builder};
+use crate::harness::sshd::{Sshd, user};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A server that logs in with the sshd's key, and that sshd declared as an instance.
+async fn on(sshd: &Sshd, builder: Builder) -> (App, i64) {
+    let app = builder.identity(sshd.identity()).start().await;
+    let instance = app.declare("127.0.0.1", sshd.port()).await;
+    (app, instance)
+}
+
+/// Posts a script, and gives the task's id.
+async fn post(app: &App, instance: i64, script: &str) -> i64 {
+    let task = json!({"name": "test", "instance": instance, "user": user(), "script": script});
+    app.post_task(task).await["id"].as_i64().expect("an id")
+}
+
+async fn cancel(app: &App, id: i64) -> (u16, Value) {
+    let path = format!("/wsexec/tasks/{id}");
+    let reply = app.client().put(&path, &json!({"state": "ABORT"})).await;
+    (reply.status, reply.json())
+}
+
+fn is_current(task: &Value) -> bool {
+    task["state"] == "CURRENT"
+}
+
+/// Waits for a file that a script makes.
+async fn wait_for_file(path: &Path) {
+    wait_for(|| path.exists(), "the file").await;
+}
+
+async fn wait_for(condition: impl Fn() -> bool, what: &str) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "{what} does not come"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether a process with this in its command line runs.
+fn runs(marker: &str) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return false;
+    };
+    processes.flatten().any(|process| {
+        std::fs::read(process.path().join("cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(marker))
+    })
+}

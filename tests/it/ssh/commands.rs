@@ -29,13 +29,19 @@ async fn a_signal_comes_back_by_its_name() {
 async fn both_streams_come_back_apart_and_byte_for_byte() {
     let sshd = Sshd::start();
     let mut session = connect(&sshd).await;
-    let data: Vec<u8> = (0..16 * 1024 * 1024u32).map(|i| (i.wrapping_mul(i) >> 5) as u8).collect();
+    let data: Vec<u8> = (0..16 * 1024 * 1024u32)
+        .map(|i| (i.wrapping_mul(i) >> 5) as u8)
+        .collect();
     let file = sshd.dir().join("data");
     std::fs::write(&file, &data).unwrap();
     let command = format!("cat {0}; head -c 1000000 {0} >&2; exit 3", file.display());
     let ran = run(&mut session, &command).await;
     assert!(ran.stdout == data, "{} bytes of stdout", ran.stdout.len());
-    assert!(ran.stderr == data[..1_000_000], "{} bytes of stderr", ran.stderr.len());
+    assert!(
+        ran.stderr == data[..1_000_000],
+        "{} bytes of stderr",
+        ran.stderr.len()
+    );
     assert_eq!(ran.end, Some(Event::Exited(3)));
 }
 
@@ -87,7 +93,10 @@ async fn output_that_nobody_reads_makes_the_machine_wait() {
     let mut session = connect(&sshd).await;
     let mut running = session.exec("yes & echo $! >&2; wait").await.unwrap();
     for _ in 0..200 {
-        assert!(matches!(running.next().await, Event::Stdout(_) | Event::Stderr(_)));
+        assert!(matches!(
+            running.next().await,
+            Event::Stdout(_) | Event::Stderr(_)
+        ));
     }
     drop(running);
     let ran = run(&mut session, "echo still here").await;
@@ -110,7 +119,14 @@ async fn a_name_and_an_ipv6_address_are_reached() {
     let sshd = Sshd::start();
     let mut by_name = target(&sshd);
     by_name.host = "localhost".into();
-    super::attempt(&super::config(&sshd), &by_name).await.unwrap();
-    let sshd = Sshd::builder().address(std::net::Ipv6Addr::LOCALHOST).start();
-    assert_eq!(run(&mut connect(&sshd).await, "echo 6").await.stdout, b"6\n");
+    super::attempt(&super::config(&sshd), &by_name)
+        .await
+        .unwrap();
+    let sshd = Sshd::builder()
+        .address(std::net::Ipv6Addr::LOCALHOST)
+        .start();
+    assert_eq!(
+        run(&mut connect(&sshd).await, "echo 6").await.stdout,
+        b"6\n"
+    );
 }

@@ -32,7 +32,8 @@ fn alive(mark: &str) -> Vec<String> {
         .filter(|pid| {
             let line = std::fs::read(Path::new("/proc").join(pid).join("cmdline"));
             let line = line.unwrap_or_default();
-            line.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
+            line.split(|byte| *byte == 0)
+                .any(|word| word == mark.as_bytes())
         })
         .collect()
 }
@@ -99,7 +100,11 @@ async fn one_connection_leaves_the_scripts_of_another_alone() {
     let mut spared = other.exec("sleep 86105; echo spared").await.unwrap();
     let (termination, _) = start_and_end(&mut one, "echo up; sleep 86106", 5).await;
     assert_eq!(termination, Termination::Confirmed);
-    assert_eq!(alive("86105").len(), 1, "the other connection's script still runs");
+    assert_eq!(
+        alive("86105").len(),
+        1,
+        "the other connection's script still runs"
+    );
     tokio::join!(other.terminate(Duration::from_secs(5)), drain(&mut spared));
     assert_eq!(alive("86105"), Vec::<String>::new());
 }

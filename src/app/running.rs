@@ -1,0 +1,152 @@
+//! The service while it runs: its parts, and the order in which they start and stop.
+
+use super::stop::StopSignals;
+use super::{data_dir, failed};
+use crate::api;
+use crate::config::Config;
+use crate::domain::{Result, Secret, SystemClock, User};
+use crate::engine::Engine;
+use crate::http::{self, Protocol, Server};
+use crate::service::Service;
+use crate::ssh::Connector;
+use crate::store::{Access, Store};
+use crate::tls::{self, Acceptor, Alpn, Certificate};
+use crate::ui;
+use poem::Route;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long requests may go on once everything that they could wait for has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// The parts of a service that takes connections.
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
+    pub(super) certificate: Certificate,
+    pub(super) service: Service,
+    /// The user that was made because there was none, with the password.
+    pub(super) first_user: Option<(User, Secret)>,
+    engine: Engine,
+    listener: JoinSet<io::Result<()>>,
+    close: CancellationToken,
+}
+
+impl Running {
+    /// Starts everything, in this order: data directory, store, certificate, listening socket (so
+    /// that nothing runs where one of these fails), engine, use cases, connections. It listens on
+    /// the first of the places that is free.
+    pub(super) async fn start(config: Config, places: &[SocketAddr]) -> Result<Self> {
+        let store = open_store(&config, Access::Server).await?;
+        let certificate = tls::ensure(&config.tls).map_err(failed)?;
+        let acceptor = Acceptor::new(&certificate).map_err(failed)?;
+        let listener = bind(places).await?;
+        let address = listener.local_addr().map_err(failed)?;
+
+        let connector = Connector::new(&config.ssh);
+        let clock = Arc::new(SystemClock);
+        let engine = Engine::start(store.clone(), connector, config.engine, clock.clone()).await?;
+        let service = Service::new(store, Some(engine.clone()), clock);
+        let first_user = service.ensure_first_user().await?;
+
+        let close = CancellationToken::new();
+        let settings = http::Settings {
+            http: config.http.clone(),
+            names: certificate.names().to_vec(),
+            addresses: certificate.addresses().to_vec(),
+            local: address,
+            service: service.clone(),
+        };
+        let server = Server {
+            listener,
+            accept_tls: move |socket| handshake(acceptor.clone(), socket),
+            endpoint: http::stack(routes(&service), settings),
+            config: config.http,
+            stop: close.clone(),
+            grace: LAST_ANSWERS,
+        };
+        let mut listener = JoinSet::new();
+        listener.spawn(server.serve());
+        Ok(Self {
+            address,
+            certificate,
+            service,
+            first_user,
+            engine,
+            listener,
+            close,
+        })
+    }
+
+    /// Serves until a signal comes, then stops: no new work, every request that waits is answered,
+    /// scripts get their while. A second signal ends the scripts now, a third one leaves them.
+    pub(super) async fn until_stopped(mut self, signals: &mut StopSignals) -> Result<()> {
+        tokio::select! {
+            () = signals.next() => {}
+            ended = self.listener.join_next() => {
+                return Err(failed(format!("the listener has ended: {ended:?}")));
+            }
+        }
+        tracing::info!("stopping: no new work, and scripts get a while to end");
+        let engine = self.engine.clone();
+        tokio::select! {
+            () = engine.stop() => {}
+            () = signals.next() => {
+                tracing::warn!("stopping now: scripts are ended");
+                tokio::select! {
+                    () = engine.interrupt() => {}
+                    () = signals.next() => {
+                        return Err(failed("stopped at once; scripts may still run"));
+                    }
+                }
+            }
+        }
+        self.close.cancel();
+        tokio::select! {
+            _ = self.listener.join_next() => {}
+            () = signals.next() => {}
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Opens the store in a data directory that is ours alone.
+pub(super) async fn open_store(config: &Config, access: Access) -> Result<Store> {
+    let (dir, settings) = (config.data.clone(), config.store.clone());
+    let open = move || {
+        data_dir::ensure(&dir)?;
+        Store::open(&dir, &settings, access).map_err(failed)
+    };
+    tokio::task::spawn_blocking(open).await.map_err(failed)?
+}
+
+/// Both front ends: what is not the API's is a page.
+fn routes(service: &Service) -> Route {
+    let pages = Route::new().nest_no_strip("/", ui::routes(service.clone()));
+    api::mount(pages, service)
+}
+
+async fn bind(places: &[SocketAddr]) -> Result<TcpListener> {
+    TcpListener::bind(places).await.map_err(|e| {
+        let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+        failed(format!("cannot listen on {}: {e}", places.join(" or ")))
+    })
+}
+
+async fn handshake(
+    acceptor: Acceptor,
+    socket: TcpStream,
+) -> io::Result<(impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Protocol)> {
+    let (stream, alpn) = acceptor.accept(socket).await?;
+    let protocol = match alpn {
+        Alpn::H2 => Protocol::Http2,
+        Alpn::Http1 => Protocol::Http1,
+    };
+    Ok((stream, protocol))
+}
