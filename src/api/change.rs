@@ -145,7 +145,7 @@ impl Fixed {
                 "uri" => path(&value).is_some_and(|it| Some(it) == path(&present[&name])),
                 "instance" => value.as_str().map_or_else(
                     || value == present[&name],
-                    |text| text == present[&name].to_string(),
+                    |text| text.parse().ok() == present[&name].as_i64(),
                 ),
                 _ => value == present[&name],
             };

@@ -7,7 +7,7 @@ use crate::service::{OutputReader, View};
 use bytes::Bytes;
 use futures_util::stream;
 use poem::http::StatusCode;
-use poem::{IntoResponse, Response};
+use poem::{IntoResponse, Response, ResponseBuilder};
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{
     MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
@@ -31,43 +31,50 @@ impl RawBytes {
     /// # Errors
     /// `RangeNotSatisfiable`, or where the output cannot be read.
     pub async fn open(reader: OutputReader, view: View, wanted: Wanted) -> poem::Result<Self> {
-        let (length, task) = (reader.kept(), reader.task().clone());
+        let task = reader.task().clone();
         let tag = tag(&task, view);
-        // Without a length nothing can be a part of it: the whole is sent as it comes.
-        let part = match length.map(|length| wanted.part(&tag, length)) {
-            Some(Ok(part)) => part,
-            Some(Err(Unsatisfiable)) => return Err(unsatisfiable(length.unwrap_or_default())),
-            None => None,
+        // While the tail of a running task moves, there is no telling which bytes a range means.
+        let Some(length) = reader.kept() else {
+            let body = opened(chunks(reader, None)).await?;
+            return Ok(Self(head(&task, view).body(body)));
+        };
+        let part = match wanted.part(&tag, length) {
+            Ok(part) => part,
+            Err(Unsatisfiable) => return Err(unsatisfiable(length)),
         };
         let status = match part {
             Some(_) => StatusCode::PARTIAL_CONTENT,
             None => StatusCode::OK,
         };
-        let range = part.clone().or(length.map(|length| 0..length));
-        let name = format!("task-{}-{}.txt", task.id, name(view));
-        // The bytes are somebody else's: a browser saves them and never shows them as a page.
-        let mut response = Response::builder()
+        let range = part.clone().unwrap_or(0..length);
+        let mut response = head(&task, view)
             .status(status)
-            .content_type("application/octet-stream")
-            .header(
-                "Content-Disposition",
-                format!("attachment; filename=\"{name}\""),
-            )
+            .header("Content-Length", range.end - range.start)
             .header("Accept-Ranges", "bytes")
             .header("ETag", tag);
-        if let Some(range) = &range {
-            response = response.header("Content-Length", range.end - range.start);
-        }
-        if let (Some(part), Some(length)) = (part, length) {
+        if let Some(part) = part {
             let (first, last) = (part.start, part.end - 1);
             response = response.header("Content-Range", format!("bytes {first}-{last}/{length}"));
         }
-        for (header, gap) in gaps(&task, view) {
-            response = response.header(header, format!("{},{}", gap.offset, gap.length));
-        }
-        let body = opened(chunks(reader, range)).await?;
+        let body = opened(chunks(reader, Some(range))).await?;
         Ok(Self(response.body(body)))
     }
+}
+
+/// What holds for the whole and for a range.
+fn head(task: &Task, view: View) -> ResponseBuilder {
+    let name = format!("task-{}-{}.txt", task.id, name(view));
+    // The bytes are somebody else's: a browser saves them and never shows them as a page.
+    let mut response = Response::builder()
+        .content_type("application/octet-stream")
+        .header(
+            "Content-Disposition",
+            format!("attachment; filename=\"{name}\""),
+        );
+    for (header, gap) in gaps(task, view) {
+        response = response.header(header, format!("{},{}", gap.offset, gap.length));
+    }
+    response
 }
 
 impl Wanted {
@@ -120,6 +127,7 @@ fn gaps(task: &Task, view: View) -> Vec<(&'static str, Gap)> {
     gaps.into_iter().filter_map(present).collect()
 }
 
+/// The bytes of a range; all that there are where there is none.
 fn chunks(
     mut reader: OutputReader,
     range: Option<Range<u64>>,
@@ -164,7 +172,10 @@ impl ApiResponse for RawBytes {
 
 fn response(status: u16, description: &'static str) -> MetaResponse {
     let mut headers = vec![
-        header::<String>("Accept-Ranges", "Always `bytes`."),
+        header::<String>(
+            "Accept-Ranges",
+            "`bytes`; left out while the tail of a running task moves.",
+        ),
         header::<String>("ETag", "Changes when bytes come; for `If-Range`."),
         header::<String>(
             "Wsexec-Gap",

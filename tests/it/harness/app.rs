@@ -484,13 +484,16 @@ impl Drop for Process {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        self.signal(Signal::TERM);
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(5) {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
+        // Each further signal makes it more urgent: a test that is over waits for nobody.
+        for _ in 0..8 {
+            self.signal(Signal::TERM);
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_millis(500) {
+                if matches!(self.child.try_wait(), Ok(Some(_))) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
             }
-            std::thread::sleep(Duration::from_millis(10));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -216,7 +216,7 @@ async fn act(
         }
         Behaviour::DropsInOutput => {
             to.data(channel, output()).await.ok()?;
-            until_taken(&socket).await;
+            until_written(&mut to, channel).await?;
             socket.shutdown(std::net::Shutdown::Both).ok()?;
         }
         Behaviour::StatusBeforeOutput => {
@@ -227,11 +227,11 @@ async fn act(
         }
         Behaviour::DropsAfterStatus => {
             to.exit_status_request(channel, 5).await.ok()?;
-            until_taken(&socket).await;
+            until_written(&mut to, channel).await?;
             socket.shutdown(std::net::Shutdown::Both).ok()?;
         }
         Behaviour::Floods => loop {
-            // Not more than the window has: thrussh's server queues what is over it.
+            // thrussh's server queues what is over the window, so this flood has a pace.
             to.data(channel, CryptoVec::from_slice(&[b'y'; 16384]))
                 .await
                 .ok()?;
@@ -242,7 +242,11 @@ async fn act(
     Some(())
 }
 
-/// Gives thrussh's session the time to send what it was handed: a shutdown lets nothing through.
-async fn until_taken(_: &socket2::Socket) {
-    tokio::time::sleep(Duration::from_millis(100)).await;
+/// Returns when thrussh's session has written what it was handed before: it writes after each
+/// message, and its queue has ten places.
+async fn until_written(to: &mut Handle, channel: ChannelId) -> Option<()> {
+    for _ in 0..12 {
+        to.data(channel, CryptoVec::new()).await.ok()?;
+    }
+    Some(())
 }

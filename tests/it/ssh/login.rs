@@ -102,17 +102,20 @@ async fn the_right_key_is_found_behind_others() {
 
 #[tokio::test]
 async fn too_many_keys_for_the_machine_are_told_as_such() {
-    let sshd = Sshd::builder().line("MaxAuthTries 2").start();
-    let mut config = config(&sshd);
-    for number in 0..4 {
-        let path = sshd.dir().join(format!("other{number}"));
-        keygen(&path, Kind::Ed25519, "RFC4716", "");
-        config.identities.insert(0, path);
+    for tries in [1, 2] {
+        let line = format!("MaxAuthTries {tries}");
+        let sshd = Sshd::builder().line(line).start();
+        let mut config = config(&sshd);
+        for number in 0..4 {
+            let path = sshd.dir().join(format!("other{number}"));
+            keygen(&path, Kind::Ed25519, "RFC4716", "");
+            config.identities.insert(0, path);
+        }
+        let failure = refusal(attempt(&config, &target(&sshd)).await);
+        assert_eq!(failure.outcome, Outcome::AuthFailed);
+        let words = "too many authentication failures";
+        assert!(failure.reason.contains(words), "{}", failure.reason);
     }
-    let failure = refusal(attempt(&config, &target(&sshd)).await);
-    assert_eq!(failure.outcome, Outcome::AuthFailed);
-    let words = "too many authentication failures";
-    assert!(failure.reason.contains(words), "{}", failure.reason);
 }
 
 #[tokio::test]
