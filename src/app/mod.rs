@@ -11,7 +11,7 @@ mod serve;
 mod stop;
 
 pub use check::{Part, Verdict, check};
-pub use demo::demo;
+pub use demo::{demo, demo_connection, demo_exec};
 pub use local::{existing, forget_first_password, local};
 pub use serve::serve;
 

@@ -39,12 +39,13 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts everything, in this order: data directory, store, certificate, listening socket (so
-    /// that nothing runs where one of these fails), engine, use cases, connections.
-    pub(super) async fn start(config: Config) -> Result<Self> {
+    /// that nothing runs where one of these fails), engine, use cases, connections. It listens on
+    /// the first of the places that is free.
+    pub(super) async fn start(config: Config, places: &[SocketAddr]) -> Result<Self> {
         let store = open_store(&config, Access::Server).await?;
         let certificate = tls::ensure(&config.tls).map_err(failed)?;
         let acceptor = Acceptor::new(&certificate).map_err(failed)?;
-        let listener = bind(config.http.listen).await?;
+        let listener = bind(places).await?;
         let address = listener.local_addr().map_err(failed)?;
 
         let connector = Connector::new(&config.ssh);
@@ -131,10 +132,11 @@ fn routes(service: &Service) -> Route {
     api::mount(pages, service)
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|e| failed(format!("cannot listen on {address}: {e}")))
+async fn bind(places: &[SocketAddr]) -> Result<TcpListener> {
+    TcpListener::bind(places).await.map_err(|e| {
+        let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+        failed(format!("cannot listen on {}: {e}", places.join(" or ")))
+    })
 }
 
 async fn handshake(

@@ -24,7 +24,8 @@ pub fn serve(config: Config) -> Result<()> {
     block_on(async {
         let mut signals = StopSignals::listen()?;
         let data = config.data.clone();
-        let running = Running::start(config).await?;
+        let place = config.http.listen;
+        let running = Running::start(config, &[place]).await?;
         let certificate = &running.certificate;
         tracing::info!(
             file = %certificate.path().display(),

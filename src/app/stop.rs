@@ -1,32 +1,43 @@
 //! How the service is told to stop: first gently, then at once.
 
 use crate::domain::{Error, Result};
+use futures_util::future::select_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// TERM and INT, from the moment that this is made.
-pub(super) struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
+/// Signals that mean the end, from the moment that this is made.
+pub(super) struct StopSignals(Vec<Signal>);
 
 impl StopSignals {
-    /// Listens from now on.
+    /// TERM and INT.
     ///
     /// # Errors
-    /// `Internal` where the system does not let us.
+    /// `Internal` where the system does not let us listen.
     pub(super) fn listen() -> Result<Self> {
-        let open = |kind| signal(kind).map_err(Error::internal);
-        Ok(Self {
-            terminate: open(SignalKind::terminate())?,
-            interrupt: open(SignalKind::interrupt())?,
-        })
+        Self::to(&[SignalKind::terminate(), SignalKind::interrupt()])
+    }
+
+    /// HUP too, for what ends with its terminal.
+    ///
+    /// # Errors
+    /// As [`StopSignals::listen`].
+    pub(super) fn listen_with_hangup() -> Result<Self> {
+        Self::to(&[
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+            SignalKind::hangup(),
+        ])
+    }
+
+    fn to(kinds: &[SignalKind]) -> Result<Self> {
+        let signals = kinds.iter().map(|kind| signal(*kind));
+        signals
+            .collect::<std::io::Result<_>>()
+            .map(Self)
+            .map_err(Error::internal)
     }
 
     /// The next one. Cancel safe.
     pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        select_all(self.0.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
     }
 }

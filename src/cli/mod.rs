@@ -35,6 +35,10 @@ enum Command {
     User(user::Arguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
+    #[command(hide = true)]
+    DemoConnection(demo::ConnectionArguments),
+    #[command(hide = true)]
+    DemoExec(demo::ExecArguments),
 }
 
 /// Does what the arguments say. The exit code is 0 for done, 1 for failed, 2 for bad usage; `run`
@@ -48,6 +52,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Run(arguments) => run::main(arguments),
             Command::User(arguments) => user::main(arguments),
             Command::Check(arguments) => check::main(arguments),
+            Command::DemoConnection(arguments) => demo::connection(arguments),
+            Command::DemoExec(arguments) => demo::exec(arguments),
         },
         Err(error) => return usage(&error, &arguments),
     };

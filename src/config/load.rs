@@ -112,8 +112,8 @@ fn parse(text: &str) -> Result<Config, String> {
     let parsed = toml::Deserializer::parse(text).map_err(|error| at_line(text, &error, ""))?;
     serde_path_to_error::deserialize(parsed).map_err(|error| {
         let path = error.path().to_string();
-        let path = if path == "." { String::new() } else { path };
-        at_line(text, error.inner(), &path)
+        let path = if path == "." { "" } else { &path };
+        at_line(text, error.inner(), path)
     })
 }
 
@@ -130,10 +130,8 @@ fn at_line(text: &str, error: &toml::de::Error, path: &str) -> String {
     match message.strip_prefix("unknown field ") {
         Some(unknown) => {
             // serde's words are: `NAME`, expected one of `A`, `B`
-            let (name, known) = unknown.split_once(", ").unwrap_or((unknown, ""));
-            let name = name.trim_matches('`');
-            let dot = if path.is_empty() { "" } else { "." };
-            format!("line {line}: unknown key `{path}{dot}{name}`, {known}")
+            let (_, known) = unknown.split_once(", ").unwrap_or((unknown, ""));
+            format!("line {line}: unknown key `{path}`, {known}")
         }
         None if path.is_empty() => format!("line {line}: {message}"),
         None => format!("line {line}: `{path}`: {message}"),

@@ -26,6 +26,8 @@ pub enum Kind {
     PreconditionFailed,
     /// The body is larger than the limit.
     TooLarge,
+    /// The request line and the headers are larger than the limit.
+    HeadTooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
     /// A byte range that the content does not have.

@@ -1,8 +1,10 @@
 //! One connection: hyper on it, and the watch that closes it when its peer stands still.
 
+use super::bare;
 use super::body::Unread;
 use super::listener::Protocol;
-use super::watch::{Tracked, Watch, Watched};
+use super::stream::Watched;
+use super::watch::{Tracked, Watch};
 use crate::config;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -17,7 +19,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -62,7 +64,7 @@ pub(super) async fn serve<S, E>(
     E: Endpoint<Output = Response> + 'static,
 {
     let watch = Arc::new(Watch::default());
-    let io = TokioIo::new(Watched::new(stream, watch.clone()));
+    let io = TokioIo::new(Watched::new(stream, watch.clone(), protocol, peer));
     let spawn = Spawn {
         tracker: connection.tracker.clone(),
         cut: connection.cut.clone(),
@@ -78,27 +80,26 @@ pub(super) async fn serve<S, E>(
         let requests = requests.clone();
         async move { Ok::<_, Infallible>(requests.answer(request).await) }
     });
-    let config = &connection.config;
-    let head = Duration::from_secs(config.head_timeout);
-    let still = watch.stands_still(head, Duration::from_secs(config.write_timeout));
+    let head = Duration::from_secs(connection.config.head_timeout);
+    let write = Duration::from_secs(connection.config.write_timeout);
     match protocol {
         Protocol::Http1 => {
-            let served = http1::Builder::new()
+            let mut served = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(head)
                 .max_header_size(HEAD_LIMIT)
                 .max_buf_size(BUFFER_LIMIT)
                 .serve_connection(io, service);
-            drive(
-                connection,
-                served,
-                still,
-                http1::Connection::graceful_shutdown,
-            )
-            .await;
+            // hyper has the deadline for the next head.
+            let still = watch.stands_still(head + write, write);
+            let goodbye = http1::Connection::graceful_shutdown;
+            let error = drive(connection, &mut served, still, goodbye).await;
+            if error.is_some_and(|error| error.is_timeout()) {
+                too_slow(served.into_parts(), peer).await;
+            }
         }
         Protocol::Http2 => {
-            let served = http2::Builder::new(spawn)
+            let mut served = http2::Builder::new(spawn)
                 .timer(TokioTimer::new())
                 .keep_alive_interval(PING)
                 .keep_alive_timeout(head)
@@ -108,49 +109,67 @@ pub(super) async fn serve<S, E>(
                 .max_header_list_size(HEAD_LIMIT as u32)
                 .max_send_buf_size(BUFFER_LIMIT)
                 .serve_connection(io, service);
-            drive(
-                connection,
-                served,
-                still,
-                http2::Connection::graceful_shutdown,
-            )
-            .await;
+            let still = watch.stands_still(head, write);
+            let goodbye = http2::Connection::graceful_shutdown;
+            drive(connection, &mut served, still, goodbye).await;
         }
     }
 }
 
-/// Runs hyper's connection until it ends, the service stops, or its peer stands still.
+/// Runs hyper's connection until it ends, the service stops, or its peer stands still. Gives why
+/// it failed, where it did.
 async fn drive<E, C>(
     connection: &Connection<E>,
-    served: C,
+    served: &mut C,
     still: impl Future<Output = ()>,
     goodbye: fn(Pin<&mut C>),
-) where
-    C: Future<Output = hyper::Result<()>>,
+) -> Option<hyper::Error>
+where
+    C: Future<Output = hyper::Result<()>> + Unpin,
 {
-    let mut served = pin!(served);
     let mut still = pin!(still);
     tokio::select! {
-        ended = served.as_mut() => return log(ended),
+        ended = &mut *served => return failure(ended),
         () = connection.stop.cancelled() => {
-            goodbye(served.as_mut());
+            goodbye(Pin::new(served));
             tokio::select! {
-                ended = served.as_mut() => return log(ended),
-                () = connection.cut.cancelled() => return,
+                ended = &mut *served => return failure(ended),
+                () = connection.cut.cancelled() => return None,
                 () = still => {}
             }
         }
         () = still.as_mut() => {}
     }
-    goodbye(served.as_mut());
-    if let Ok(ended) = tokio::time::timeout(GOODBYE, served).await {
-        log(ended);
+    goodbye(Pin::new(served));
+    match tokio::time::timeout(GOODBYE, served).await {
+        Ok(ended) => failure(ended),
+        Err(_) => None,
     }
 }
 
-fn log(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection failed");
+fn failure(ended: hyper::Result<()>) -> Option<hyper::Error> {
+    ended
+        .inspect_err(|error| tracing::debug!(%error, "connection failed"))
+        .err()
+}
+
+/// Tells a client whose request head came too slowly; one that sent nothing had no request, and
+/// gets nothing.
+async fn too_slow<S, V>(parts: http1::Parts<TokioIo<Watched<S>>, V>, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut stream = parts.io.into_inner();
+    let farewell = async {
+        if !parts.read_buf.is_empty() {
+            stream
+                .write_all(&bare::answer(&bare::refusal(408), peer))
+                .await?;
+        }
+        stream.shutdown().await
+    };
+    if tokio::time::timeout(GOODBYE, farewell).await.is_err() {
+        tracing::debug!(%peer, "the client does not read its refusal");
     }
 }
 

@@ -143,7 +143,7 @@ where
     ) {
         let deadline = Duration::from_secs(self.connection.config.handshake_timeout);
         let stop = self.connection.stop.clone();
-        let opening = tokio::time::timeout(deadline, self.open(socket));
+        let opening = tokio::time::timeout(deadline, self.open(socket, peer));
         // Nothing was asked yet, so a stop has nothing to wait for.
         match stop.run_until_cancelled(opening).await {
             Some(Ok(Ok(Some((stream, protocol))))) => {
@@ -156,12 +156,12 @@ where
         drop(place);
     }
 
-    async fn open(&self, socket: TcpStream) -> io::Result<Option<(S, Protocol)>> {
+    async fn open(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<Option<(S, Protocol)>> {
         // Answers are small, and a page waits for them.
         socket.set_nodelay(true)?;
         match plain::opening(&socket).await? {
             Opening::Tls => (self.accept_tls)(socket).await.map(Some),
-            Opening::Http => plain::refuse(socket).await.map(|()| None),
+            Opening::Http => plain::refuse(socket, peer).await.map(|()| None),
             Opening::Else => Ok(None),
         }
     }

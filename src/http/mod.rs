@@ -3,6 +3,7 @@
 //!
 //! `app` puts [`stack`] around the routes and gives the result to a [`Server`].
 
+mod bare;
 mod body;
 mod connection;
 mod headers;
@@ -16,6 +17,7 @@ mod problem;
 mod request_id;
 mod site;
 mod stack;
+mod stream;
 mod watch;
 
 pub use body::read_body;

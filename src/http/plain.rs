@@ -1,8 +1,9 @@
 //! Plain HTTP on the TLS port.
 
-use super::problem::{PROBLEM_JSON, document};
+use super::bare;
 use crate::domain::{Error, Kind};
 use std::io;
+use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -33,19 +34,12 @@ pub(super) async fn opening(socket: &TcpStream) -> io::Result<Opening> {
 }
 
 /// Says that only HTTPS is spoken here, and closes.
-pub(super) async fn refuse(mut socket: TcpStream) -> io::Result<()> {
+pub(super) async fn refuse(mut socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
     let error = Error::new(
         Kind::Invalid,
         "This port speaks HTTPS only: use https:// in the address.",
     );
-    let body = document(&error);
-    let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: {PROBLEM_JSON}\r\nContent-Length: {}\r\n\
-         X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n\
-         {body}",
-        body.len()
-    );
-    socket.write_all(answer.as_bytes()).await?;
+    socket.write_all(&bare::answer(&error, peer)).await?;
     socket.shutdown().await?;
     tokio::io::copy(&mut socket.take(DROPPED), &mut tokio::io::sink()).await?;
     Ok(())

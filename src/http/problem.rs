@@ -29,6 +29,10 @@ fn row(kind: Kind) -> (StatusCode, &'static str) {
         Kind::Conflict => (StatusCode::CONFLICT, "Conflict"),
         Kind::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "Precondition failed"),
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
+        Kind::HeadTooLarge => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "Request head too large",
+        ),
         Kind::UnsupportedMediaType => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
         }
@@ -169,6 +173,7 @@ fn by_status(error: poem::Error) -> Error {
         StatusCode::CONFLICT => Kind::Conflict,
         StatusCode::PRECONDITION_FAILED => Kind::PreconditionFailed,
         StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Kind::HeadTooLarge,
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Kind::UnsupportedMediaType,
         StatusCode::RANGE_NOT_SATISFIABLE => Kind::RangeNotSatisfiable,
         StatusCode::TOO_MANY_REQUESTS => Kind::TooMany,

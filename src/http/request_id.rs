@@ -31,6 +31,11 @@ impl RequestId {
         &self.0
     }
 
+    /// Runs a function as part of this request.
+    pub(super) fn within<R>(&self, function: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self.clone(), function)
+    }
+
     /// Runs a future as part of this request.
     pub(super) async fn scope<F: Future>(self, future: F) -> F::Output {
         CURRENT.scope(self, future).await

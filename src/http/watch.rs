@@ -3,17 +3,12 @@
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Frame, SizeHint};
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// How much of what still arrives is read after our side was closed, and for how long: closing
-/// with unread bytes resets the connection, and the peer may lose the answer.
-const LINGER: (u64, Duration) = (16 * 1024 * 1024, Duration::from_secs(2));
 
 /// What is known of the traffic of one connection. The counts are only compared over seconds, so
 /// no order between them matters.
@@ -23,6 +18,8 @@ pub(super) struct Watch {
     progress: AtomicU64,
     /// Requests whose answers have not ended.
     open: AtomicUsize,
+    /// Requests that were ever begun.
+    begun: AtomicUsize,
     /// Those of them that wait for us: a handler runs, or an answer has nothing to send yet.
     ours: AtomicUsize,
     /// The socket takes no more bytes.
@@ -59,10 +56,24 @@ impl Watch {
         }
     }
 
+    /// How many requests were begun, where all of them were answered.
+    pub(super) fn settled(&self) -> Option<usize> {
+        (self.open.load(Relaxed) == 0).then(|| self.begun.load(Relaxed))
+    }
+
+    /// The peer took bytes, or took none.
+    pub(super) fn wrote(&self, moved: bool, blocked: bool) {
+        self.blocked.store(blocked, Relaxed);
+        if moved {
+            self.progress.fetch_add(1, Relaxed);
+        }
+    }
+
     /// A request has begun.
     pub(super) fn open(self: &Arc<Self>) -> Open {
         self.progress.fetch_add(1, Relaxed);
         self.open.fetch_add(1, Relaxed);
+        self.begun.fetch_add(1, Relaxed);
         self.ours.fetch_add(1, Relaxed);
         Open {
             watch: self.clone(),
@@ -128,99 +139,5 @@ impl Body for Tracked {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// The stream under hyper: tells the watch of what the peer takes, and closes so that the last
-/// answer arrives.
-pub(super) struct Watched<S> {
-    inner: S,
-    watch: Arc<Watch>,
-    linger: Option<Linger>,
-}
-
-struct Linger {
-    left: u64,
-    until: Pin<Box<tokio::time::Sleep>>,
-}
-
-impl<S> Watched<S> {
-    pub(super) fn new(inner: S, watch: Arc<Watch>) -> Self {
-        Self {
-            inner,
-            watch,
-            linger: None,
-        }
-    }
-
-    fn note<T>(&self, polled: Poll<io::Result<T>>, moved: bool) -> Poll<io::Result<T>> {
-        self.watch.blocked.store(polled.is_pending(), Relaxed);
-        if polled.is_ready() && moved {
-            self.watch.progress.fetch_add(1, Relaxed);
-        }
-        polled
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.note(polled, true)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.note(polled, true)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.inner).poll_flush(cx);
-        self.note(polled, false)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.linger.is_none() {
-            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
-        }
-        let linger = this.linger.get_or_insert_with(|| Linger {
-            left: LINGER.0,
-            until: Box::pin(tokio::time::sleep(LINGER.1)),
-        });
-        let mut space = [0; 8 * 1024];
-        while linger.left > 0 {
-            if linger.until.as_mut().poll(cx).is_ready() {
-                break;
-            }
-            let mut buf = ReadBuf::new(&mut space);
-            let read = ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buf));
-            if read.is_err() || buf.filled().is_empty() {
-                break;
-            }
-            linger.left = linger.left.saturating_sub(buf.filled().len() as u64);
-        }
-        Poll::Ready(Ok(()))
     }
 }

@@ -198,7 +198,7 @@ impl Files {
 }
 
 /// Why a file gives no key: what follows the file's name in a sentence.
-struct Unusable(String);
+pub(super) struct Unusable(String);
 
 impl Unusable {
     fn needs_passphrase() -> Self {
@@ -235,7 +235,8 @@ fn with_sha2(key: KeyPair) -> KeyPair {
     }
 }
 
-fn ed25519_of(key: &PKey<openssl::pkey::Private>) -> Result<KeyPair, Unusable> {
+/// An ed25519 key of OpenSSL as thrussh has it.
+pub(super) fn ed25519_of(key: &PKey<openssl::pkey::Private>) -> Result<KeyPair, Unusable> {
     let (Ok(seed), Ok(public)) = (key.raw_private_key(), key.raw_public_key()) else {
         return Err(Unusable::not_a_key());
     };

@@ -54,7 +54,8 @@ impl Login {
             return Err(refused);
         }
         if handle.is_closed() {
-            return Err(ended(&self.target, &mut handle).await);
+            let error = ended(&mut handle).await;
+            return Err(reasons::key_exchange(&self.target, &error));
         }
         let (offers, mut tried) = offers(&self.inner).await;
         for (name, offer) in offers {
@@ -66,13 +67,14 @@ impl Login {
                 };
             }
             if handle.is_closed() {
-                return match tried.refused.is_empty() {
-                    true => Err(ended(&self.target, &mut handle).await),
-                    false => {
-                        tried.refused.push(name);
-                        Err(reasons::cut_off(&self.target, &tried))
-                    }
-                };
+                let error = ended(&mut handle).await;
+                // Without an answer, only the server's own word for its going tells it from a
+                // connection that broke.
+                if tried.refused.is_empty() && !matches!(error, Error::Disconnect) {
+                    return Err(reasons::key_exchange(&self.target, &error));
+                }
+                tried.refused.push(name);
+                return Err(reasons::cut_off(&self.target, &tried));
             }
             tried.refused.push(name);
         }
@@ -88,10 +90,10 @@ async fn authenticate(handle: &mut Handle<ClientHandler>, user: &str, offer: Off
     taken.unwrap_or(false)
 }
 
-/// Why the connection is over, from thrussh's spawned work, which has ended.
-async fn ended(target: &Target, handle: &mut Handle<ClientHandler>) -> Failure {
-    let error = handle.await.err().unwrap_or(Error::Disconnect);
-    reasons::key_exchange(target, &error)
+/// Why the connection is over, from thrussh's spawned work, which has ended. `Disconnect` where the
+/// server said that it goes.
+async fn ended(handle: &mut Handle<ClientHandler>) -> Error {
+    handle.await.err().unwrap_or(Error::Disconnect)
 }
 
 /// What a login offers, in words.

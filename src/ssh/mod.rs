@@ -9,6 +9,7 @@
 
 mod agent;
 mod connect;
+pub mod demo;
 mod files;
 mod handler;
 mod host_keys;

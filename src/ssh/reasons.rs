@@ -97,7 +97,9 @@ pub fn key_exchange(target: &Target, error: &Error) -> Failure {
             format!("{at} could not prove that it holds its host key: something is between.")
         }
         Error::NoAuthMethod => {
-            format!("{at} takes no login by public key (PubkeyAuthentication in sshd_config).")
+            return auth_failed(format!(
+                "{at} takes no login by public key (PubkeyAuthentication in sshd_config)."
+            ));
         }
         Error::Disconnect | Error::HUP | Error::IO(_) => format!(
             "{at} closed the connection before the login. Is it an SSH server? If so it may be \

@@ -44,7 +44,8 @@ impl Session {
     /// Hands a command to the user's login shell, as `ssh user@host COMMAND` does. stdin is empty.
     ///
     /// Another command may run at the same time. All commands of a session share one stream:
-    /// one whose output is not taken holds up the others.
+    /// one whose output is not taken holds up the others. A server keeps a place for each command
+    /// until the connection ends, as thrussh does not answer its close: OpenSSH has ten of them.
     ///
     /// # Errors
     /// `start_failed` where the server opens no channel, refuses the request or does not answer.

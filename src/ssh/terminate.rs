@@ -20,8 +20,8 @@ pub enum Termination {
     Unconfirmed(String),
 }
 
-/// For KILL to work, and for what the program does beside waiting.
-const SLACK: Duration = Duration::from_secs(15);
+/// For KILL to work, on top of what a machine has to start a script.
+const SLACK: Duration = Duration::from_secs(4);
 /// The most of the program's answer that is looked at, in bytes.
 const ANSWER: usize = 4096;
 
@@ -62,8 +62,9 @@ impl Session {
     pub async fn terminate(&mut self, grace: Duration) -> Termination {
         let seconds = grace.as_millis().div_ceil(1000);
         let program = PROGRAM.replace("GRACE", &seconds.to_string());
+        let limit = grace + self.start_timeout + SLACK;
         match self.start_in_time(&program).await {
-            Ok(mut running) => match timeout(grace + SLACK, answer(&mut running)).await {
+            Ok(mut running) => match timeout(limit, answer(&mut running)).await {
                 Ok(termination) => termination,
                 Err(_) => unconfirmed("The machine did not say in time what became of it."),
             },

@@ -345,7 +345,7 @@ impl Store {
                 // One more than is taken tells whether there is more.
                 let mut waiting = c
                     .prepare_cached(&format!(
-                        "SELECT {COLUMNS} FROM tasks WHERE instance = ?1 AND state = 'INIT' ORDER BY id LIMIT ?2"
+                        "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_waiting WHERE instance = ?1 AND state = 'INIT' ORDER BY id LIMIT ?2"
                     ))?
                     .query_map(params![id.0, take + 1], task)?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -373,9 +373,9 @@ impl Store {
         self.read(|c| {
             c.prepare_cached(
                 "WITH RECURSIVE w (i) AS (
-                     SELECT min(instance) FROM tasks WHERE state = 'INIT'
+                     SELECT min(instance) FROM tasks INDEXED BY tasks_waiting WHERE state = 'INIT'
                      UNION ALL
-                     SELECT (SELECT min(instance) FROM tasks WHERE state = 'INIT' AND instance > w.i) FROM w WHERE w.i IS NOT NULL
+                     SELECT (SELECT min(instance) FROM tasks INDEXED BY tasks_waiting WHERE state = 'INIT' AND instance > w.i) FROM w WHERE w.i IS NOT NULL
                  ) SELECT i FROM w WHERE i IS NOT NULL",
             )?
             .query_map([], |row| row.get(0).map(InstanceId))?

@@ -43,6 +43,7 @@ impl Problems {
             | Kind::MethodNotAllowed
             | Kind::Timeout
             | Kind::TooLarge
+            | Kind::HeadTooLarge
             | Kind::UnsupportedMediaType
             | Kind::RangeNotSatisfiable
             | Kind::Internal => return Err(error),

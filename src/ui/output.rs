@@ -1,10 +1,17 @@
 //! A task's output for its page: the last of each stream, and from where live events go on.
 
-use crate::domain::{Kind, Result, Stream, Task};
-use crate::service::{Actor, EventId, OutputReader, Service};
+use crate::domain::{Result, Stream, Task};
+use crate::service::{Actor, EventId, Events, Service, TaskEvent};
+use std::time::Duration;
 
 /// What a page shows of each stream, in bytes; the raw output has the rest.
 const SHOWN: u64 = 64 * 1024;
+
+/// The longest that a page waits for its output; what has not come by then comes live.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most bytes of a UTF-8 sequence that is not over (RFC 3629 section 4).
+const UNFINISHED: u64 = 3;
 
 /// A stretch of output without a gap, or the gap.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,8 +30,8 @@ pub struct Shown {
     pub pieces: Vec<Piece>,
     /// All bytes that came, or that the amended text has.
     pub total: u64,
-    /// The kept bytes before what is shown.
-    pub earlier: u64,
+    /// Whether something came before what is shown.
+    pub cut: bool,
     /// Whether somebody put another text in place of what ran.
     pub amended: bool,
     /// The offset in the stream, in bytes, of what follows.
@@ -35,180 +42,138 @@ pub struct Shown {
 pub struct Output {
     /// Standard output, then standard error.
     pub streams: Vec<Shown>,
-    /// The id of the last event that the page already shows.
-    pub from: EventId,
 }
 
 impl Output {
-    /// Reads the last part of both streams.
+    /// Reads the last part of both streams: the same events that come live, up to what there is.
     ///
     /// # Errors
-    /// `Unavailable` where the store does not answer.
+    /// `NotFound`; `Unavailable` where the store does not answer.
     pub async fn read(service: &Service, actor: &Actor, task: &Task) -> Result<Self> {
-        let stdout = Shown::read(service, actor, task, Stream::Stdout).await?;
-        let stderr = Shown::read(service, actor, task, Stream::Stderr).await?;
-        let from = EventId::At {
-            stdout: stdout.next,
-            stderr: stderr.next,
+        let mut it = Self {
+            streams: Stream::ALL.map(|stream| Shown::from(task, stream)).into(),
         };
-        Ok(Self {
-            streams: vec![stdout, stderr],
-            from,
-        })
+        let from = Some(it.told());
+        if let Some(events) = service.events(actor, task.id, from).await? {
+            let taken = tokio::time::timeout(PATIENCE, it.take(events, task)).await;
+            taken.unwrap_or(Ok(()))?;
+        }
+        for shown in it.streams.iter_mut().filter(|shown| shown.amended) {
+            shown.amend(service, actor, task).await?;
+        }
+        Ok(it)
     }
 
     /// Neither stream: for a page that is asked for without output.
     pub fn none() -> Self {
         Self {
             streams: Vec::new(),
-            from: EventId::At {
-                stdout: 0,
-                stderr: 0,
-            },
+        }
+    }
+
+    /// The id of the last event that is shown.
+    pub fn told(&self) -> EventId {
+        let next = |wanted| {
+            let mut streams = self.streams.iter();
+            streams
+                .find(|shown| shown.stream == wanted)
+                .map_or(0, |shown| shown.next)
+        };
+        EventId::At {
+            stdout: next(Stream::Stdout),
+            stderr: next(Stream::Stderr),
+        }
+    }
+
+    async fn take(&mut self, mut events: Events, task: &Task) -> Result<()> {
+        while !self.streams.iter().all(|shown| shown.has_all_of(task)) {
+            match events.next().await? {
+                Some(event) => self.show(event),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, event: TaskEvent) {
+        let (of, piece, id) = match event {
+            TaskEvent::Output {
+                stream, text, id, ..
+            } => (stream, Piece::Text(text), id),
+            TaskEvent::Gap {
+                stream, length, id, ..
+            } => (stream, Piece::Gap(length), id),
+            TaskEvent::End(_) => return,
+        };
+        let EventId::At { stdout, stderr } = id else {
+            return;
+        };
+        for shown in &mut self.streams {
+            if shown.stream == of {
+                shown.add(&piece);
+                shown.next = match of {
+                    Stream::Stdout => stdout,
+                    Stream::Stderr => stderr,
+                };
+            }
         }
     }
 }
 
 impl Shown {
-    /// What is kept may move on while it is read; then it is read again, and what cannot be read
-    /// even so is left to the live events, which begin where this ends.
-    async fn read(service: &Service, actor: &Actor, task: &Task, stream: Stream) -> Result<Self> {
-        for _ in 0..2 {
-            let reader = service.read_shown(actor, task, stream).await?;
-            match Self::last_of(reader, stream).await {
-                Err(error) if error.kind() == Kind::Conflict => {}
-                read => return read,
-            }
-        }
-        Ok(Self {
+    fn from(task: &Task, stream: Stream) -> Self {
+        let total = task.stream(stream).bytes;
+        let next = total.saturating_sub(SHOWN);
+        Self {
             stream,
             pieces: Vec::new(),
-            total: task.stream(stream).bytes,
-            earlier: 0,
-            amended: false,
-            next: 0,
-        })
-    }
-
-    async fn last_of(mut reader: OutputReader, stream: Stream) -> Result<Self> {
-        let task = reader.task();
-        let (info, ended) = (task.stream(stream), task.state.has_ended());
-        let amended = task.is_amended(stream);
-        let gap = info.gap.filter(|_| !amended);
-        let kept = reader.kept().unwrap_or_else(|| info.kept());
-        let earlier = kept.saturating_sub(SHOWN);
-        reader.skip(earlier);
-        let mut at = earlier;
-        let mut stretches = Stretches::default();
-        while let Some(bytes) = reader.next().await? {
-            if let Some(gap) = gap.filter(|gap| gap.offset == at) {
-                stretches.gap(gap.length);
-            }
-            at += bytes.len() as u64;
-            stretches.bytes(&bytes);
-        }
-        if earlier > 0 {
-            stretches.begin_with_a_character();
-        }
-        let held_back = if ended { 0 } else { stretches.hold_back() };
-        Ok(Self {
-            stream,
-            pieces: stretches.decode(),
-            total: if amended { kept } else { info.bytes },
-            earlier,
-            amended,
-            next: info.bytes - held_back,
-        })
-    }
-}
-
-/// Bytes on their way to text.
-#[derive(Default)]
-struct Stretches {
-    done: Vec<Piece>,
-    bytes: Vec<u8>,
-}
-
-impl Stretches {
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn gap(&mut self, length: u64) {
-        self.close();
-        self.done.push(Piece::Gap(length));
-    }
-
-    fn close(&mut self) {
-        if !self.bytes.is_empty() {
-            let bytes = std::mem::take(&mut self.bytes);
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            self.done.push(Piece::Text(text));
+            total,
+            cut: next > 0,
+            amended: task.is_amended(stream),
+            next,
         }
     }
 
-    /// Drops what is left of a character whose first byte was cut off.
-    fn begin_with_a_character(&mut self) {
-        if self.done.is_empty() {
-            let rest = self.bytes.iter().take(3).take_while(|b| **b & 0xc0 == 0x80);
-            let rest = rest.count();
-            self.bytes.drain(..rest);
-        }
-    }
-
-    /// Takes away the beginning of a character whose end has yet to come, so that it is told whole
-    /// by the event that follows; gives its length.
-    fn hold_back(&mut self) -> u64 {
-        let length = incomplete(&self.bytes);
-        self.bytes.truncate(self.bytes.len() - length);
-        length as u64
-    }
-
-    fn decode(mut self) -> Vec<Piece> {
-        self.close();
-        self.done
-    }
-}
-
-/// How many bytes at the end begin a UTF-8 sequence that is not over (RFC 3629 section 4).
-fn incomplete(bytes: &[u8]) -> usize {
-    for back in 1..=bytes.len().min(3) {
-        let wanted = match bytes[bytes.len() - back] {
-            0x80..=0xbf => continue,
-            0xc2..=0xdf => 2,
-            0xe0..=0xef => 3,
-            0xf0..=0xf4 => 4,
-            _ => 1,
+    /// Whether it shows what the task had when it was read. While the task runs, the beginning of
+    /// a character may be held back until the rest has come.
+    fn has_all_of(&self, task: &Task) -> bool {
+        let held_back = if task.state.has_ended() {
+            0
+        } else {
+            UNFINISHED
         };
-        return if wanted > back { back } else { 0 };
+        self.next + held_back >= self.total
     }
-    0
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_character_is_never_cut_in_two() {
-        let text = "aé漢👍";
-        for end in 0..=text.len() {
-            let bytes = &text.as_bytes()[..end];
-            let whole = end - incomplete(bytes);
-            assert!(text.is_char_boundary(whole), "{end}");
-            assert!(end - whole < 4);
+    fn add(&mut self, piece: &Piece) {
+        match (self.pieces.last_mut(), piece) {
+            (Some(Piece::Text(last)), Piece::Text(text)) => last.push_str(text),
+            (None, Piece::Text(text)) if self.cut => {
+                // What is left of a character whose first byte was cut off.
+                let rest = text.chars().take(UNFINISHED as usize);
+                let rest = rest
+                    .take_while(|c| *c == char::REPLACEMENT_CHARACTER)
+                    .count();
+                self.pieces
+                    .push(Piece::Text(text.chars().skip(rest).collect()));
+            }
+            (_, Piece::Text(text)) => self.pieces.push(Piece::Text(text.clone())),
+            (_, Piece::Gap(length)) => self.pieces.push(Piece::Gap(*length)),
         }
-        assert_eq!(incomplete(b"\x80\x80\x80"), 0);
-        assert_eq!(incomplete(b"\xff"), 0);
     }
 
-    #[test]
-    fn nothing_is_joined_over_a_gap() {
-        let mut it = Stretches::default();
-        it.bytes("é".as_bytes().split_at(1).0);
-        it.gap(7);
-        it.bytes("é".as_bytes().split_at(1).1);
-        let bad = || Piece::Text("\u{fffd}".into());
-        assert_eq!(it.decode(), [bad(), Piece::Gap(7), bad()]);
+    /// Shows the end of the amended text instead.
+    async fn amend(&mut self, service: &Service, actor: &Actor, task: &Task) -> Result<()> {
+        let mut reader = service.read_shown(actor, task, self.stream).await?;
+        let mut text = String::new();
+        while let Some(more) = reader.next_text().await? {
+            text.push_str(&more);
+        }
+        self.total = text.len() as u64;
+        let shown = usize::try_from(SHOWN).unwrap_or(usize::MAX);
+        let begin = text.ceil_char_boundary(text.len().saturating_sub(shown));
+        self.cut = begin > 0;
+        self.pieces = vec![Piece::Text(text.split_off(begin))];
+        Ok(())
     }
 }

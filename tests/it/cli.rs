@@ -1,1 +1,8 @@
-//! The command line.
+//! The command line: the built program as a person or a script starts it.
+
+mod check;
+mod demo;
+mod run;
+mod serve;
+mod usage;
+mod user;

@@ -6,14 +6,21 @@ use serde_json::json;
 #[tokio::test]
 async fn a_waiting_task_is_cancelled_then_and_there() {
     let sshd = Sshd::start();
-    let (app, instance) = on(&sshd, App::builder().config("[engine]\nmax_per_instance = 1\ncancel_grace = 1")).await;
+    let (app, instance) = on(
+        &sshd,
+        App::builder().config("[engine]\nmax_per_instance = 1\ncancel_grace = 1"),
+    )
+    .await;
     let running = post(&app, instance, "sleep 600").await;
     app.wait_until(running, is_current).await;
     let waiting = post(&app, instance, "true").await;
     let (status, answer) = cancel(&app, waiting).await;
     assert_eq!(status, 200);
     let task = &answer["task"];
-    assert_eq!((&task["state"], &task["outcome"]), (&json!("ABORT"), &json!("cancelled")));
+    assert_eq!(
+        (&task["state"], &task["outcome"]),
+        (&json!("ABORT"), &json!("cancelled"))
+    );
     assert!(task["start"].is_null() && task["end"].is_i64());
     cancel(&app, running).await;
     app.wait_ended(running).await;
@@ -35,21 +42,32 @@ async fn a_cancel_leaves_nothing_of_the_script_and_keeps_its_output() {
     wait_for_file(&begun).await;
     assert!(runs(&format!("sleep\0{marker}")));
     let (status, answer) = cancel(&app, id).await;
-    assert_eq!((status, &answer["task"]["cancel_requested"]), (200, &json!(true)));
+    assert_eq!(
+        (status, &answer["task"]["cancel_requested"]),
+        (200, &json!(true))
+    );
     assert_eq!(cancel(&app, id).await.0, 200, "asking again is fine");
     let task = app.wait_ended(id).await;
-    assert_eq!((&task["state"], &task["outcome"]), (&json!("ABORT"), &json!("cancelled")));
+    assert_eq!(
+        (&task["state"], &task["outcome"]),
+        (&json!("ABORT"), &json!("cancelled"))
+    );
     assert_eq!(task["stdout"], "before\n");
     assert!(task["rc"].is_null());
     assert!(!runs(&format!("sleep\0{marker}")), "{}", task["reason"]);
-    assert_eq!(task["reason"], "Cancelled on request. Nothing of it is left on the instance.");
+    assert_eq!(
+        task["reason"],
+        "Cancelled on request. Nothing of it is left on the instance."
+    );
 }
 
 #[tokio::test]
 async fn what_is_done_cannot_be_cancelled() {
     let sshd = Sshd::start();
     let (app, instance) = on(&sshd, App::builder()).await;
-    let id = app.run(instance, &user(), "true").await["id"].as_i64().unwrap();
+    let id = app.run(instance, &user(), "true").await["id"]
+        .as_i64()
+        .unwrap();
     assert_eq!(cancel(&app, id).await.0, 409);
 }
 
@@ -64,6 +82,11 @@ async fn a_deadline_ends_a_run_as_timed_out() {
     let id = app.post_task(task).await["id"].as_i64().unwrap();
     let task = app.wait_ended(id).await;
     assert_eq!(task["outcome"], "timed_out");
-    assert!(task["reason"].as_str().unwrap().starts_with("Its deadline of 1 s has passed."));
+    assert!(
+        task["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("Its deadline of 1 s has passed.")
+    );
     assert!(!runs(&format!("sleep\0{marker}")));
 }

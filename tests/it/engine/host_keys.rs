@@ -19,21 +19,39 @@ async fn the_first_key_is_recorded_and_from_then_on_it_alone_is_right() {
     assert_eq!(app.run(instance, &user(), "true").await["state"], "DONE");
     let recorded = host_key(&app, &path).await;
     let right = fingerprint(&first.host_key(Kind::Ed25519));
-    assert_eq!((&recorded["state"], &recorded["fingerprint"]), (&json!("trusted"), &json!(right)));
+    assert_eq!(
+        (&recorded["state"], &recorded["fingerprint"]),
+        (&json!("trusted"), &json!(right))
+    );
 
     // Somebody else answers at the same address.
     door.lead_to(other.address());
     let marker = other.dir().join("marker");
-    let task = app.run(instance, &user(), &format!("touch {}", marker.display())).await;
-    assert_eq!((&task["state"], &task["outcome"]), (&json!("ABORT"), &json!("host_key_refused")));
+    let task = app
+        .run(instance, &user(), &format!("touch {}", marker.display()))
+        .await;
+    assert_eq!(
+        (&task["state"], &task["outcome"]),
+        (&json!("ABORT"), &json!("host_key_refused"))
+    );
     let shown = fingerprint(&other.host_key(Kind::Ed25519));
     let reason = task["reason"].as_str().unwrap();
-    assert!(reason.contains(&right) && reason.contains(&shown), "{reason}");
+    assert!(
+        reason.contains(&right) && reason.contains(&shown),
+        "{reason}"
+    );
     assert!(!marker.exists());
-    assert_eq!(host_key(&app, &path).await, recorded, "a refused key changes no record");
+    assert_eq!(
+        host_key(&app, &path).await,
+        recorded,
+        "a refused key changes no record"
+    );
 
     // A new port is another machine.
-    let reply = app.client().put(&path, &json!({"port": other.port()})).await;
+    let reply = app
+        .client()
+        .put(&path, &json!({"port": other.port()}))
+        .await;
     assert_eq!(reply.json()["instance"]["host_key"]["state"], "unknown");
     assert_eq!(app.run(instance, &user(), "true").await["state"], "DONE");
 }
@@ -46,7 +64,11 @@ async fn a_key_is_not_recorded_when_the_login_fails() {
     let instance = app.declare("127.0.0.1", sshd.port()).await;
     let task = app.run(instance, &user(), "true").await;
     assert_eq!(task["outcome"], "auth_failed");
-    assert!(task["reason"].as_str().unwrap().contains("SHA256:"), "{}", task["reason"]);
+    assert!(
+        task["reason"].as_str().unwrap().contains("SHA256:"),
+        "{}",
+        task["reason"]
+    );
     let path = format!("/wsexec/instances/{instance}");
     assert_eq!(host_key(&app, &path).await["state"], "unknown");
 }

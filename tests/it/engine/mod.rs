@@ -43,7 +43,10 @@ async fn wait_for_file(path: &Path) {
 async fn wait_for(condition: impl Fn() -> bool, what: &str) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{what} does not come");
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "{what} does not come"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

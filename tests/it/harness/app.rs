@@ -7,11 +7,12 @@ use super::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -159,6 +160,15 @@ impl App {
     /// Everything that it wrote to stderr until now.
     pub fn stderr(&self) -> String {
         self.process().stderr()
+    }
+
+    /// Waits until it has written this to stderr.
+    pub async fn wait_stderr(&self, text: &str) {
+        let begin = Instant::now();
+        while !self.stderr().contains(text) {
+            assert!(begin.elapsed() < DEADLINE, "no {text} in {}", self.stderr());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Its process id.
@@ -326,17 +336,46 @@ pub struct Process {
     stderr: Kept,
 }
 
-type Kept = Arc<Mutex<Vec<u8>>>;
+/// What came out of a pipe until now, and the thread that reads it.
+struct Kept {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// What a program said until its end.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit code; none where a signal ended it.
+    pub code: Option<i32>,
+    /// Everything on stdout.
+    pub stdout: Vec<u8>,
+    /// Everything on stderr.
+    pub stderr: String,
+}
+
+impl Said {
+    /// stdout as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
 
 impl Process {
-    /// Starts it.
+    /// Starts it, with nothing on stdin.
     pub fn spawn(command: &mut Command) -> Self {
+        Self::spawn_with(command, b"")
+    }
+
+    /// Starts it with this on stdin, which has to be less than a pipe holds.
+    pub fn spawn_with(command: &mut Command, input: &[u8]) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the built program starts");
+        // A program that does not read its stdin may have closed it.
+        let _ = child.stdin.take().expect("piped").write_all(input);
         let stdout = keep(child.stdout.take().expect("piped"));
         let stderr = keep(child.stderr.take().expect("piped"));
         Self {
@@ -360,7 +399,7 @@ impl Process {
     }
 
     /// Waits until what it wrote to stdout holds what is looked for.
-    pub async fn wait_stdout<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
+    pub async fn wait_stdout<T>(&self, find: impl Fn(&str) -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
             // Asked first, so that what it wrote before its end is looked at after its end.
@@ -379,14 +418,24 @@ impl Process {
         }
     }
 
+    /// Waits for its end and for all that it said.
+    pub async fn said(mut self) -> Said {
+        let status = self.wait_exit(DEADLINE).await.expect("it ends in time");
+        Said {
+            code: status.code(),
+            stdout: self.stdout.all(),
+            stderr: String::from_utf8_lossy(&self.stderr.all()).into_owned(),
+        }
+    }
+
     /// Everything that it wrote to stdout until now.
     pub fn stdout(&self) -> String {
-        text(&self.stdout)
+        self.stdout.text()
     }
 
     /// Everything that it wrote to stderr until now.
     pub fn stderr(&self) -> String {
-        text(&self.stderr)
+        self.stderr.text()
     }
 
     /// Its process id.
@@ -435,13 +484,16 @@ impl Drop for Process {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        self.signal(Signal::TERM);
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(5) {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
+        // Each further signal makes it more urgent: a test that is over waits for nobody.
+        for _ in 0..8 {
+            self.signal(Signal::TERM);
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_millis(500) {
+                if matches!(self.child.try_wait(), Ok(Some(_))) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
             }
-            std::thread::sleep(Duration::from_millis(10));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -449,9 +501,9 @@ impl Drop for Process {
 }
 
 fn keep(from: impl Read + Send + 'static) -> Kept {
-    let kept = Kept::default();
-    let into = kept.clone();
-    std::thread::spawn(move || {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&bytes);
+    let reader = std::thread::spawn(move || {
         let mut from = BufReader::new(from);
         loop {
             match from.fill_buf() {
@@ -464,11 +516,24 @@ fn keep(from: impl Read + Send + 'static) -> Kept {
             }
         }
     });
-    kept
+    Kept {
+        bytes,
+        reader: Some(reader),
+    }
 }
 
-fn text(kept: &Kept) -> String {
-    String::from_utf8_lossy(&kept.lock().expect("no panic holds it")).into_owned()
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().expect("no panic holds it")).into_owned()
+    }
+
+    /// Waits until the other end is closed.
+    fn all(&mut self) -> Vec<u8> {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("it does not panic");
+        }
+        self.bytes.lock().expect("no panic holds it").clone()
+    }
 }
 
 fn whole_lines(text: &str) -> String {

@@ -1,1 +1,193 @@
-//! Headless Chromium.
+//! Headless Chromium, driven by chromedriver.
+
+use super::app::{App, DEADLINE};
+use base64::Engine as _;
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use sha2::{Digest, Sha256};
+use std::future::Future;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+
+const CHROMEDRIVER: &str = "/usr/bin/chromedriver";
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// A browser with a profile of its own. It and all its processes are gone when it is dropped.
+pub struct Browser {
+    driver: WebDriver,
+    base: String,
+    _group: Group,
+    _profile: TempDir,
+}
+
+/// chromedriver and what it started.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+impl Browser {
+    /// A browser that trusts this app's certificate, and looks at `base`
+    /// (`https://ADDR:PORT`).
+    pub async fn at(app: &App, base: String) -> Self {
+        let profile = TempDir::new().expect("a temporary directory");
+        let (group, port) = chromedriver(profile.path());
+        let mut wanted = DesiredCapabilities::chrome();
+        wanted.set_binary(CHROMIUM).expect("a path");
+        for argument in [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            &format!("--user-data-dir={}", profile.path().join("data").display()),
+            &format!(
+                "--ignore-certificate-errors-spki-list={}",
+                pin(&app.certificate())
+            ),
+        ] {
+            wanted.add_arg(argument).expect("an argument");
+        }
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), wanted)
+            .await
+            .expect("Chromium starts");
+        Self {
+            driver,
+            base,
+            _group: group,
+            _profile: profile,
+        }
+    }
+
+    /// A browser for this app.
+    pub async fn of(app: &App) -> Self {
+        Self::at(app, app.url()).await
+    }
+
+    /// Opens a page of the service.
+    pub async fn open(&self, path: &str) {
+        let url = format!("{}{path}", self.base);
+        self.driver.goto(url).await.expect("the page opens");
+    }
+
+    /// Opens the log-in page and logs in as `admin`.
+    pub async fn log_in(&self, app: &App) {
+        self.open("/login").await;
+        self.fill("#name", "admin").await;
+        self.fill("#password", app.admin_password()).await;
+        self.click("main button").await;
+        self.wait_for("the overview", async || self.path().await == "/")
+            .await;
+    }
+
+    /// The path that is shown.
+    pub async fn path(&self) -> String {
+        let url = self.driver.current_url().await.expect("an address");
+        url.path().to_owned()
+    }
+
+    /// Types into a field.
+    pub async fn fill(&self, css: &str, text: &str) {
+        let field = self.element(css).await;
+        field.clear().await.expect("it can be emptied");
+        field.send_keys(text).await.expect("it takes text");
+    }
+
+    /// Clicks.
+    pub async fn click(&self, css: &str) {
+        let element = self.element(css).await;
+        element.click().await.expect("it can be clicked");
+    }
+
+    /// The text of an element as it is rendered; empty where there is none.
+    pub async fn text(&self, css: &str) -> String {
+        self.eval(&format!(
+            "return document.querySelector({css:?})?.innerText ?? ''"
+        ))
+        .await
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+    }
+
+    /// What a script gives.
+    pub async fn eval(&self, script: &str) -> serde_json::Value {
+        let returned = self.driver.execute(script, Vec::new()).await;
+        returned.expect("the script runs").json().clone()
+    }
+
+    /// Waits until the text of an element holds this.
+    pub async fn wait_text(&self, css: &str, part: &str) {
+        self.wait_for(part, async || self.text(css).await.contains(part))
+            .await;
+    }
+
+    /// Waits until the condition holds.
+    ///
+    /// # Panics
+    /// When it does not in time; it then says what was waited for and what the page shows.
+    pub async fn wait_for<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
+        let begin = Instant::now();
+        while !holds().await {
+            if begin.elapsed() > DEADLINE {
+                panic!("no {what}: {}", self.text("body").await);
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    async fn element(&self, css: &str) -> WebElement {
+        let found = self
+            .driver
+            .query(By::Css(css))
+            .wait(DEADLINE, Duration::from_millis(30));
+        found.first().await.expect("it is on the page")
+    }
+}
+
+/// Starts chromedriver on a port that it chooses, in a process group of its own.
+fn chromedriver(home: &Path) -> (Group, u16) {
+    let child = Command::new(CHROMEDRIVER)
+        .arg("--port=0")
+        .env("HOME", home)
+        .env("TMPDIR", home)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("Debian's chromium-driver is installed");
+    let mut group = Group(child);
+    let stdout = group.0.stdout.take().expect("it is piped");
+    let port = BufReader::new(stdout)
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| {
+            let port = line.split_once("started successfully on port ")?.1;
+            port.trim_end_matches('.').parse().ok()
+        })
+        .expect("chromedriver says its port");
+    (group, port)
+}
+
+/// SHA-256 of the certificate's public key, in base64, as Chromium pins it.
+fn pin(certificate: &Path) -> String {
+    let certificate = CertificateDer::from_pem_file(certificate).expect("a certificate");
+    let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).expect("X.509");
+    let digest = Sha256::digest(parsed.tbs_certificate.subject_pki.raw);
+    base64::engine::general_purpose::STANDARD.encode(digest)
+}

@@ -1,10 +1,11 @@
 //! A real OpenSSH server on a loopback port, with keys made for the run.
 
 use std::fs;
-use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -127,7 +128,7 @@ impl Builder {
         )
         .unwrap();
         for kind in &self.host_keys {
-            keygen(&host_key_path(dir.path(), *kind), *kind, "RFC4716", "");
+            host_key(dir.path(), *kind);
         }
         // Between the choice of a port and sshd's bind somebody else may take it.
         for _ in 0..20 {
@@ -227,14 +228,6 @@ impl Sshd {
     pub fn host_key(&self, kind: Kind) -> PathBuf {
         host_key_path(self.dir(), kind)
     }
-
-    /// What it wrote to its log.
-    pub fn log(&self) -> String {
-        let mut log = String::new();
-        let mut file = fs::File::open(self.dir().join("log")).unwrap();
-        file.read_to_string(&mut log).unwrap();
-        log
-    }
 }
 
 impl Drop for Sshd {
@@ -242,6 +235,22 @@ impl Drop for Sshd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The same for every server of this run: an RSA key takes its time.
+fn host_key(dir: &Path, kind: Kind) {
+    static MADE: Mutex<Vec<(Kind, Vec<u8>, Vec<u8>)>> = Mutex::new(Vec::new());
+    let path = host_key_path(dir, kind);
+    let public = path.with_extension("pub");
+    let mut made = MADE.lock().unwrap();
+    if let Some((_, private, text)) = made.iter().find(|(of, _, _)| *of == kind) {
+        fs::write(&path, private).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(public, text).unwrap();
+        return;
+    }
+    keygen(&path, kind, "RFC4716", "");
+    made.push((kind, fs::read(&path).unwrap(), fs::read(public).unwrap()));
 }
 
 fn host_key_path(dir: &Path, kind: Kind) -> PathBuf {

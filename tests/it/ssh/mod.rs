@@ -3,6 +3,7 @@
 mod commands;
 mod host_keys;
 mod login;
+mod misbehaviour;
 mod terminate;
 
 use crate::harness::sshd::{Sshd, user};

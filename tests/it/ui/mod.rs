@@ -1,1 +1,7 @@
 //! The pages, in a browser and without one.
+
+mod browser;
+mod forms;
+mod login;
+mod pages;
+mod visitor;

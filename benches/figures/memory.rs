@@ -1,0 +1,44 @@
+//! A process's memory, as the kernel counts it.
+
+use std::fs;
+
+pub const MIB: f64 = 1024.0;
+
+/// Figures of `/proc/PID/status`, in KiB.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was resident since [`forget_peak`].
+    pub peak: u64,
+    /// The resident part that is heap and stacks; the rest is the program's own file.
+    pub anonymous: u64,
+}
+
+impl Memory {
+    pub fn of(pid: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs, on Linux");
+        let field = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| {
+                    line.strip_prefix(name)?
+                        .split_whitespace()
+                        .next()?
+                        .parse()
+                        .ok()
+                })
+                .expect("a figure in kB")
+        };
+        Self {
+            resident: field("VmRSS:"),
+            peak: field("VmHWM:"),
+            anonymous: field("RssAnon:"),
+        }
+    }
+}
+
+/// Sets the peak to what is resident now (proc(5), `clear_refs`).
+pub fn forget_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("our own process, on Linux");
+}

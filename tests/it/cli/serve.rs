@@ -1,0 +1,140 @@
+use crate::harness::app::{App, Process, program};
+use crate::harness::sshd::{self, Sshd};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn what_it_makes_is_for_its_owner_alone() {
+    let app = App::start().await;
+    assert_eq!(mode(&app.data()), 0o700);
+    let mut files = 0;
+    for entry in fs::read_dir(app.data()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        files += 1;
+    }
+    assert!(files >= 3, "store, lock and first password");
+    assert_eq!(mode(&app.path("certs/wsexec.key")), 0o600);
+}
+
+#[tokio::test]
+async fn a_directory_that_lets_others_in_is_refused_where_it_holds_something() {
+    let home = TempDir::new().unwrap();
+    let data = home.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
+    fs::write(data.join("something"), "").unwrap();
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["user", "list"]] {
+        let said = Process::spawn(program(home.path()).args(arguments))
+            .said()
+            .await;
+        assert_eq!(said.code, Some(1), "{arguments:?}");
+        assert!(said.stderr.contains("chmod 700"), "{}", said.stderr);
+        assert_eq!(mode(&data), 0o755);
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_data_is_refused() {
+    let app = App::start().await;
+    let mut second = app.command();
+    second
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(app.data());
+    let said = Process::spawn(&mut second).said().await;
+    assert_eq!(said.code, Some(1));
+    assert!(said.stdout.is_empty());
+    assert!(said.stderr.contains("already runs"), "{}", said.stderr);
+    assert_eq!(app.client().get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let app = App::start().await;
+    let home = TempDir::new().unwrap();
+    let address = app.address().to_string();
+    let said = Process::spawn(program(home.path()).args(["serve", "--listen", &address]))
+        .said()
+        .await;
+    assert_eq!(said.code, Some(1));
+    assert!(said.stderr.contains(&address), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn term_ends_it_well_and_the_data_is_there_again_afterwards() {
+    let mut app = App::start().await;
+    let id = app.declare("10.0.0.1", 22).await;
+    assert_eq!(app.stop().await.code(), Some(0));
+    app.restart().await;
+    let reply = app.client().get(&format!("/wsexec/instances/{id}")).await;
+    assert_eq!(reply.json()["instance"]["ip"], "10.0.0.1");
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait_for_scripts() {
+    let sshd = Sshd::start();
+    let mut app = App::builder()
+        .config("[engine]\nstop_grace = 50\ncancel_grace = 1")
+        .identity(sshd.identity())
+        .start()
+        .await;
+    let instance = app.declare("127.0.0.1", sshd.port()).await;
+    let task = app
+        .post_task(json!({
+            "name": "long", "instance": instance, "user": sshd::user(), "script": "sleep 300",
+        }))
+        .await;
+    let id = task["id"].as_i64().unwrap();
+    app.wait_until(id, |task| task["state"] == "CURRENT").await;
+    app.signal(Signal::TERM);
+    app.wait_stderr("stopping:").await;
+    let before = std::time::Instant::now();
+    app.signal(Signal::TERM);
+    assert_eq!(app.wait_exit().await.code(), Some(0));
+    assert!(before.elapsed().as_secs() < 40, "{:?}", before.elapsed());
+    app.restart().await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(task["outcome"], "interrupted", "{task:#}");
+}
+
+#[tokio::test]
+async fn the_log_can_be_json_and_holds_no_script_output_or_password() {
+    let sshd = Sshd::start();
+    let mut app = App::builder()
+        .config("[log]\nformat = \"json\"\nlevel = \"debug\"")
+        .identity(sshd.identity())
+        .env("RUST_LOG", "trace")
+        .start()
+        .await;
+    let instance = app.declare("127.0.0.1", sshd.port()).await;
+    let task = app
+        .run(instance, &sshd::user(), "echo out-$((6*7)); : in-script")
+        .await;
+    assert_eq!(task["stdout"], "out-42\n", "{task:#}");
+    let wrong = app.as_user("admin", "wrong-password");
+    assert_eq!(wrong.get("/wsexec/tasks").await.status, 401);
+    app.stop().await;
+    let log = app.stderr();
+    for secret in [
+        "in-script",
+        "out-42",
+        "wrong-password",
+        app.admin_password(),
+    ] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+    assert!(log.lines().count() > 3);
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let target = line["target"].as_str().unwrap_or_default();
+        assert!(!target.starts_with("thrussh"), "{line}");
+    }
+}

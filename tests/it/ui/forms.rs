@@ -1,0 +1,160 @@
+use super::visitor::{Visitor, hidden};
+use crate::harness::app::App;
+
+fn task<'a>(key: &'a str, instance: &'a str, script: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("key", key),
+        ("instance", instance),
+        ("user", "nobody"),
+        ("name", "a name"),
+        ("script", script),
+        ("tag", ""),
+        ("timeout", ""),
+    ]
+}
+
+#[tokio::test]
+async fn a_form_with_mistakes_keeps_what_was_typed_and_says_what_is_wrong() {
+    let app = App::start().await;
+    let visitor = Visitor::logged_in(&app).await;
+    let key = hidden(&visitor.read("/tasks/new").await, "key");
+    let mut fields = task(&key, "", "echo <kept> &amp;\r\n");
+    fields[2].1 = "-oProxyCommand=x";
+    fields[6].1 = "soon";
+    let reply = visitor.submit("/tasks/new", &fields).await;
+    let page = reply.text();
+    assert_eq!(reply.status, 400, "{page}");
+    for part in [
+        "The instance must be chosen.",
+        "id=\"user-wrong\"",
+        "aria-describedby=\"user-wrong\"",
+        "The time limit must be a whole number.",
+        "value=\"-oProxyCommand=x\"",
+        "value=\"soon\"",
+        "echo &#60;kept&#62; &#38;amp;",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let fields = [
+        ("key", "k"),
+        ("ip", "a b"),
+        ("port", "70000"),
+        ("tag", "t"),
+        ("state", "ACTIVE"),
+    ];
+    let reply = visitor.submit("/instances/new", &fields).await;
+    let page = reply.text();
+    assert_eq!(reply.status, 400, "{page}");
+    for part in [
+        "id=\"ip-wrong\"",
+        "id=\"port-wrong\"",
+        "value=\"a b\"",
+        "value=\"70000\"",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_makes_one_task() {
+    let app = App::start().await;
+    let visitor = Visitor::logged_in(&app).await;
+    let instance = app.declare("127.0.0.1", 1).await.to_string();
+    let key = hidden(&visitor.read("/tasks/new").await, "key");
+    let first = visitor
+        .submit("/tasks/new", &task(&key, &instance, "true"))
+        .await;
+    let second = visitor
+        .submit("/tasks/new", &task(&key, &instance, "true"))
+        .await;
+    assert_eq!(
+        (first.status, second.status),
+        (303, 303),
+        "{}",
+        first.text()
+    );
+    assert_eq!(first.header("location"), second.header("location"));
+    let other = visitor
+        .submit("/tasks/new", &task(&key, &instance, "false"))
+        .await;
+    assert_eq!(other.status, 422);
+    assert!(other.text().contains("This form was sent before"));
+    let fresh = hidden(&other.text(), "key");
+    let third = visitor
+        .submit("/tasks/new", &task(&fresh, &instance, "false"))
+        .await;
+    assert_eq!(third.status, 303);
+    assert_ne!(third.header("location"), first.header("location"));
+}
+
+#[tokio::test]
+async fn the_second_of_two_tabs_is_told_and_overwrites_nothing() {
+    let app = App::start().await;
+    let visitor = Visitor::logged_in(&app).await;
+    let id = app.declare("192.0.2.1", 22).await;
+    let edit = format!("/instances/{id}/edit");
+    let version = hidden(&visitor.read(&edit).await, "version");
+    let fields = |ip, version| {
+        vec![
+            ("version", version),
+            ("ip", ip),
+            ("port", "22"),
+            ("tag", ""),
+            ("state", "ACTIVE"),
+        ]
+    };
+    let first = visitor.submit(&edit, &fields("192.0.2.2", &version)).await;
+    assert_eq!(first.status, 303, "{}", first.text());
+    let second = visitor.submit(&edit, &fields("192.0.2.3", &version)).await;
+    let page = second.text();
+    assert_eq!(second.status, 412, "{page}");
+    assert!(page.contains("Somebody else changed this"));
+    assert!(page.contains("value=\"192.0.2.3\""), "what was typed stays");
+    assert!(
+        page.contains("<dd>192.0.2.2</dd>"),
+        "what it is now is shown"
+    );
+    let show = visitor.read(&format!("/instances/{id}")).await;
+    assert!(show.contains("<dd>192.0.2.2</dd>"));
+    let decided = hidden(&page, "version");
+    let third = visitor.submit(&edit, &fields("192.0.2.3", &decided)).await;
+    assert_eq!(third.status, 303);
+    let old = [("version", version.as_str())];
+    let delete = visitor
+        .submit(&format!("/instances/{id}/delete"), &old)
+        .await;
+    assert_eq!(delete.status, 412, "what was not seen is not deleted");
+}
+
+#[tokio::test]
+async fn an_instance_is_added_deactivated_and_deleted_by_forms() {
+    let app = App::start().await;
+    let visitor = Visitor::logged_in(&app).await;
+    assert!(visitor.read("/").await.contains("add one first"));
+    let key = hidden(&visitor.read("/instances/new").await, "key");
+    let fields = [
+        ("key", key.as_str()),
+        ("ip", "2001:db8::1"),
+        ("port", "2222"),
+        ("tag", "two\r\nlines"),
+        ("state", "ACTIVE"),
+    ];
+    let added = visitor.submit("/instances/new", &fields).await;
+    assert_eq!(added.status, 303, "{}", added.text());
+    let path = added.header("location").to_owned();
+    let page = visitor.read(&path).await;
+    assert!(page.contains("[2001:db8::1]:2222") && page.contains("two\nlines"));
+    let state = format!("{path}/state");
+    let reply = visitor.submit(&state, &[("state", "DEACTIVATE")]).await;
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    let id = path.rsplit('/').next().expect("an id");
+    let key = hidden(&visitor.read("/tasks/new").await, "key");
+    let refused = visitor.submit("/tasks/new", &task(&key, id, "true")).await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    let version = hidden(&visitor.read(&path).await, "version");
+    let deleted = visitor
+        .submit(&format!("{path}/delete"), &[("version", &version)])
+        .await;
+    assert_eq!(deleted.status, 303, "{}", deleted.text());
+    assert_eq!(visitor.get(&path).await.status, 404);
+}

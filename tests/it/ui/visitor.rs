@@ -1,0 +1,87 @@
+//! A person whose browser has no JavaScript: follows links and sends forms.
+
+use crate::harness::app::App;
+use crate::harness::client::{Client, Reply, send};
+use reqwest::Method;
+use url::form_urlencoded::Serializer;
+
+/// Somebody with a browser: cookies, an origin, and a wish for HTML.
+pub struct Visitor {
+    client: Client,
+    origin: String,
+    cookie: Option<String>,
+}
+
+impl Visitor {
+    /// Somebody who is not logged in.
+    pub fn of(app: &App) -> Self {
+        Self {
+            client: app.anonymous(),
+            origin: app.url(),
+            cookie: None,
+        }
+    }
+
+    /// Somebody who has logged in as `admin`.
+    pub async fn logged_in(app: &App) -> Self {
+        let mut visitor = Self::of(app);
+        let reply = visitor.log_in("admin", app.admin_password(), "/").await;
+        assert_eq!(reply.status, 303, "{}", reply.text());
+        visitor
+    }
+
+    /// Sends the login form and keeps the cookie that comes back.
+    pub async fn log_in(&mut self, name: &str, password: &str, next: &str) -> Reply {
+        let fields = [("name", name), ("password", password), ("next", next)];
+        let reply = self.submit("/login", &fields).await;
+        let cookie = reply.header("set-cookie").split(';').next();
+        self.cookie = cookie.filter(|c| !c.is_empty()).map(str::to_owned);
+        reply
+    }
+
+    /// Opens a page; redirects are not followed.
+    pub async fn get(&self, path: &str) -> Reply {
+        send(self.request(Method::GET, path)).await
+    }
+
+    /// Opens a page that has to be there.
+    pub async fn read(&self, path: &str) -> String {
+        let reply = self.get(path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        reply.text()
+    }
+
+    /// Sends a form from a page of the service.
+    pub async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        self.submit_from(&self.origin, path, fields).await
+    }
+
+    /// Sends a form from a page of any site.
+    pub async fn submit_from(&self, origin: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let body = Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = self
+            .request(Method::POST, path)
+            .header("Origin", origin)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(body);
+        send(request).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self
+            .client
+            .request(method, path)
+            .header("Accept", "text/html,application/xhtml+xml");
+        match &self.cookie {
+            Some(cookie) => request.header("Cookie", cookie),
+            None => request,
+        }
+    }
+}
+
+/// The value of a hidden field in a page.
+pub fn hidden(page: &str, name: &str) -> String {
+    let begin = format!("name=\"{name}\" value=\"");
+    let rest = page.split_once(&begin).expect("the field is there").1;
+    rest.split_once('"').expect("the value ends").0.to_owned()
+}
