@@ -239,7 +239,9 @@ impl Drop for Sshd {
 
 /// The same for every server of this run: an RSA key takes its time.
 fn host_key(dir: &Path, kind: Kind) {
-    static MADE: Mutex<Vec<(Kind, Vec<u8>, Vec<u8>)>> = Mutex::new(Vec::new());
+    /// Kind, private file, public file.
+    type Files = (Kind, Vec<u8>, Vec<u8>);
+    static MADE: Mutex<Vec<Files>> = Mutex::new(Vec::new());
     let path = host_key_path(dir, kind);
     let public = path.with_extension("pub");
     let mut made = MADE.lock().unwrap();
