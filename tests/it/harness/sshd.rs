@@ -239,7 +239,9 @@ impl Drop for Sshd {
 
 /// A key of its own for every server, but for RSA, which takes its time: that one they share.
 fn host_key(dir: &Path, kind: Kind) {
-    static MADE: Mutex<Vec<(Kind, Vec<u8>, Vec<u8>)>> = Mutex::new(Vec::new());
+    /// Kind, private file, public file.
+    type Files = (Kind, Vec<u8>, Vec<u8>);
+    static MADE: Mutex<Vec<Files>> = Mutex::new(Vec::new());
     let path = host_key_path(dir, kind);
     if kind != Kind::Rsa {
         return keygen(&path, kind, "RFC4716", "");
