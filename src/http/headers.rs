@@ -18,7 +18,9 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// On every response, whatever made it.
 const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    // With `no-referrer` browsers send `Origin: null` with our own forms (Fetch, "append a request
+    // `Origin` header"), which cannot be told from another site's.
+    (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (
         HeaderName::from_static("cross-origin-opener-policy"),
         HeaderValue::from_static("same-origin"),
