@@ -4,13 +4,11 @@
 //! malformed answers, and that must end the question and nothing else.
 
 use super::handler::ClientHandler;
-use super::host_keys::fingerprint;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 use thrussh::CryptoVec;
 use thrussh::client::Handle;
-use thrussh_keys::PublicKeyBase64;
 use thrussh_keys::agent::client::AgentClient;
 use thrussh_keys::encoding::Encoding;
 use thrussh_keys::key::{ED25519, PublicKey};
@@ -24,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the agent has to offer.
 #[derive(Default)]
 pub struct Offered {
-    /// ed25519 keys: thrussh offers an agent's RSA key as `ssh-rsa`, which servers refuse.
+    /// ed25519 and RSA keys.
     pub keys: Vec<PublicKey>,
     /// Sentences on what cannot be used.
     pub unusable: Vec<String>,
@@ -48,24 +46,16 @@ pub async fn offered() -> Offered {
     let Some(mut client) = connect().await else {
         return Offered::default();
     };
-    let listed = ask(async move { client.request_identities().await }).await;
-    let Some(Ok(keys)) = listed else {
-        return Offered {
+    match ask(async move { client.request_identities().await }).await {
+        Some(Ok(keys)) => Offered {
+            keys,
+            unusable: Vec::new(),
+        },
+        _ => Offered {
             keys: Vec::new(),
             unusable: vec!["the agent does not answer".into()],
-        };
-    };
-    let (keys, rsa): (Vec<_>, Vec<_>) = keys
-        .into_iter()
-        .partition(|key| matches!(key, PublicKey::Ed25519(_)));
-    let unusable = rsa
-        .iter()
-        .map(|key| {
-            let fingerprint = fingerprint(&key.public_key_bytes());
-            format!("the agent's RSA key {fingerprint} cannot be used (only its ed25519 keys can)")
-        })
-        .collect();
-    Offered { keys, unusable }
+        },
+    }
 }
 
 /// Logs in with a key of the agent; whether the machine took it.
@@ -92,6 +82,7 @@ impl thrussh::Signer for Signer {
     type Future = Pin<Box<dyn Future<Output = (Self, Result<CryptoVec, Self::Error>)> + Send>>;
 
     fn auth_publickey_sign(mut self, key: &PublicKey, to_sign: CryptoVec) -> Self::Future {
+        let to_sign = renamed(&to_sign, key.name()).unwrap_or(to_sign);
         let client = self.0.take();
         let request = client.map(|client| client.sign_request(key, to_sign.clone()));
         Box::pin(async move {
@@ -103,6 +94,29 @@ impl thrussh::Signer for Signer {
             (self, Ok(signed.unwrap_or_else(|| refused(to_sign))))
         })
     }
+}
+
+/// The request to be signed (RFC 4252 section 7) with the name of the signature algorithm that was
+/// offered. thrussh writes `ssh-rsa` there for every RSA key, which is the name of the key and of
+/// the SHA-1 signature that servers refuse (RFC 8332 section 3.2).
+fn renamed(request: &[u8], algorithm: &str) -> Option<CryptoVec> {
+    // The strings before the name are the session id, the user, the service and `publickey`; a
+    // byte stands behind the first and before the name.
+    let mut at = 0;
+    for byte in [1, 0, 0, 1] {
+        at = behind_string(request, at)? + byte;
+    }
+    let mut renamed = CryptoVec::new();
+    renamed.extend(request.get(..at)?);
+    renamed.extend_ssh_string(algorithm.as_bytes());
+    renamed.extend(request.get(behind_string(request, at)?..)?);
+    Some(renamed)
+}
+
+/// Where the string that begins at `at` ends (RFC 4251 section 5).
+fn behind_string(data: &[u8], at: usize) -> Option<usize> {
+    let length = data.get(at..at + 4)?.try_into().ok()?;
+    Some(at + 4 + u32::from_be_bytes(length) as usize)
 }
 
 /// The data with a signature of zeros (RFC 8709 section 6), which no key makes.

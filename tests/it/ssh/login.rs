@@ -294,12 +294,16 @@ fn the_usual_files_and_the_agent_get_in_by_themselves() {
 }
 
 #[test]
-fn an_agent_that_does_not_sign_or_has_only_rsa_is_told_as_such() {
+fn an_rsa_key_of_the_agent_gets_in_and_one_that_is_not_authorized_is_named() {
     let sshd = Sshd::start();
     std::fs::create_dir_all(sshd.dir().join("home/.ssh")).unwrap();
     let rsa = sshd.dir().join("rsa");
     keygen(&rsa, Kind::Rsa, "RFC4716", "");
     let agent = Agent::start(&sshd, &[&rsa]);
     let said = usual(&sshd, Some(&agent));
-    assert!(said.contains("the agent's RSA key"), "{said}");
+    let fingerprint = fingerprint(&rsa);
+    assert!(said.contains(&fingerprint), "{said}");
+    sshd.authorize(&rsa);
+    let said = usual(&sshd, Some(&agent));
+    assert!(said.contains("in\n"), "{said}");
 }
