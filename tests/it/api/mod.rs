@@ -11,6 +11,7 @@ mod instances;
 mod lists;
 mod raw;
 mod tasks;
+mod try_out;
 
 use super::harness::app::{App, Builder};
 use super::harness::client::{Client, Reply, send};
