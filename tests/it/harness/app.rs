@@ -438,11 +438,6 @@ impl Process {
         self.stderr.text()
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Whether it has not ended; an ended one that nobody waited for has ended too.
     pub fn is_running(&self) -> bool {
         std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).is_ok_and(|stat| {
