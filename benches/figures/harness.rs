@@ -6,6 +6,8 @@
 pub mod app;
 #[path = "../../tests/it/harness/client.rs"]
 pub mod client;
+#[path = "../../tests/it/harness/process.rs"]
+pub mod process;
 #[path = "../../tests/it/harness/sshd.rs"]
 pub mod sshd;
 

@@ -1,4 +1,5 @@
-use crate::harness::app::{App, Process, Said, program};
+use crate::harness::app::{App, Process, program};
+use crate::harness::process::Said;
 use crate::harness::sshd::{Kind, keygen};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,5 @@
-use crate::harness::app::{Process, Said, program};
+use crate::harness::app::{Process, program};
+use crate::harness::process::Said;
 use crate::harness::sshd;
 use rustix::process::{Pid, Signal, test_kill_process};
 use serde_json::Value;

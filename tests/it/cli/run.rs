@@ -1,4 +1,5 @@
-use crate::harness::app::{App, Process, Said};
+use crate::harness::app::{App, Process};
+use crate::harness::process::Said;
 use crate::harness::sshd::{self, Sshd};
 use rustix::process::Signal;
 use serde_json::{Value, json};

@@ -1,10 +1,11 @@
-use crate::harness::app::{App, Process, program};
+use crate::harness::app::{App, DEADLINE, Process, program};
 use crate::harness::sshd::{self, Sshd};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 fn mode(path: &Path) -> u32 {
@@ -103,6 +104,47 @@ async fn a_second_signal_does_not_wait_for_scripts() {
     app.restart().await;
     let task = app.wait_ended(id).await;
     assert_eq!(task["outcome"], "interrupted", "{task:#}");
+}
+
+#[tokio::test]
+async fn strict_takes_the_machines_that_the_named_known_hosts_has_and_no_other() {
+    let (known, unknown) = (Sshd::start(), Sshd::start());
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("known_hosts");
+    let key = sshd::public_key(&known.host_key(sshd::Kind::Ed25519));
+    fs::write(&file, format!("[127.0.0.1]:{} {key}\n", known.port())).unwrap();
+    let app = App::builder()
+        .known_hosts(&file)
+        .argument("--ssh-host-keys")
+        .argument("strict")
+        .identity(known.identity())
+        .start()
+        .await;
+    for (sshd, outcome) in [(&known, "exited"), (&unknown, "host_key_refused")] {
+        let instance = app.declare("127.0.0.1", sshd.port()).await;
+        let task = app.run(instance, &sshd::user(), "true").await;
+        assert_eq!(task["outcome"], outcome, "{task:#}");
+    }
+}
+
+#[tokio::test]
+async fn clients_and_scripts_that_have_gone_leave_no_file_open() {
+    let sshd = Sshd::start();
+    let app = App::builder().identity(sshd.identity()).start().await;
+    let instance = app.declare("127.0.0.1", sshd.port()).await;
+    app.run(instance, &sshd::user(), "true").await;
+    let before = app.open_files();
+    for _ in 0..20 {
+        // Each client has a connection of its own, which ends with it.
+        assert_eq!(app.anonymous().get("/healthz").await.status, 200);
+        app.run(instance, &sshd::user(), "true").await;
+    }
+    let begin = Instant::now();
+    // A connection that is kept for the next script may have come.
+    while app.open_files() > before + 3 {
+        assert!(begin.elapsed() < DEADLINE, "{} files", app.open_files());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

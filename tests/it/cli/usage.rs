@@ -1,4 +1,5 @@
-use crate::harness::app::{Process, Said, program};
+use crate::harness::app::{Process, program};
+use crate::harness::process::Said;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;

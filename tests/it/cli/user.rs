@@ -1,4 +1,5 @@
-use crate::harness::app::{App, Process, Said};
+use crate::harness::app::{App, Process};
+use crate::harness::process::Said;
 use std::process::Command;
 
 async fn user(app: &App, arguments: &[&str], input: &str) -> Said {

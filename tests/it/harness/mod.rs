@@ -4,5 +4,6 @@
 pub mod app;
 pub mod browser;
 pub mod client;
+pub mod process;
 pub mod scripted;
 pub mod sshd;
