@@ -7,7 +7,11 @@ use serde_json::json;
 #[tokio::test]
 async fn after_a_crash_what_ran_is_lost_with_its_output_and_what_waited_runs_once() {
     let sshd = Sshd::start();
-    let (mut app, instance) = on(&sshd, App::builder().config("[engine]\nmax_per_instance = 1")).await;
+    let (mut app, instance) = on(
+        &sshd,
+        App::builder().config("[engine]\nmax_per_instance = 1"),
+    )
+    .await;
     let (gate, log) = (sshd.dir().join("gate"), sshd.dir().join("lines"));
     let script = format!(
         "echo one >> {}; echo so far; until test -e {}; do sleep 0.05; done",
@@ -15,14 +19,23 @@ async fn after_a_crash_what_ran_is_lost_with_its_output_and_what_waited_runs_onc
         gate.display()
     );
     let running = post(&app, instance, &script).await;
-    app.wait_until(running, |task| task["stdout"] == "so far\n").await;
+    app.wait_until(running, |task| task["stdout"] == "so far\n")
+        .await;
     let waiting = post(&app, instance, &format!("echo two >> {}", log.display())).await;
     app.kill9().await;
     app.restart().await;
     let lost = app.wait_ended(running).await;
-    assert_eq!((&lost["state"], &lost["outcome"]), (&json!("ABORT"), &json!("lost")));
+    assert_eq!(
+        (&lost["state"], &lost["outcome"]),
+        (&json!("ABORT"), &json!("lost"))
+    );
     assert_eq!(lost["stdout"], "so far\n");
-    assert!(lost["reason"].as_str().unwrap().contains("not started again by itself"));
+    assert!(
+        lost["reason"]
+            .as_str()
+            .unwrap()
+            .contains("not started again by itself")
+    );
     assert!(lost["end"].as_i64() >= lost["start"].as_i64());
     assert_eq!(app.wait_ended(waiting).await["state"], "DONE");
     std::fs::write(gate, "").unwrap();
@@ -34,7 +47,11 @@ async fn a_stop_lets_running_tasks_end_by_themselves_within_the_grace_time() {
     let sshd = Sshd::start();
     let (mut app, instance) = on(&sshd, App::builder()).await;
     let (begun, gate) = (sshd.dir().join("begun"), sshd.dir().join("gate"));
-    let script = format!("touch {}; until test -e {}; do sleep 0.05; done; echo end", begun.display(), gate.display());
+    let script = format!(
+        "touch {}; until test -e {}; do sleep 0.05; done; echo end",
+        begun.display(),
+        gate.display()
+    );
     let id = post(&app, instance, &script).await;
     wait_for_file(&begun).await;
     app.signal(Signal::TERM);
@@ -44,7 +61,10 @@ async fn a_stop_lets_running_tasks_end_by_themselves_within_the_grace_time() {
     assert!(app.wait_exit().await.success());
     app.restart().await;
     let task = app.wait_ended(id).await;
-    assert_eq!((&task["outcome"], &task["stdout"]), (&json!("exited"), &json!("end\n")));
+    assert_eq!(
+        (&task["outcome"], &task["stdout"]),
+        (&json!("exited"), &json!("end\n"))
+    );
 }
 
 #[tokio::test]
@@ -61,22 +81,33 @@ async fn a_stop_ends_what_outlasts_the_grace_time_as_interrupted() {
     assert!(!runs(&format!("sleep\0{marker}")));
     app.restart().await;
     let task = app.wait_ended(running).await;
-    assert_eq!((&task["state"], &task["outcome"]), (&json!("ABORT"), &json!("interrupted")));
+    assert_eq!(
+        (&task["state"], &task["outcome"]),
+        (&json!("ABORT"), &json!("interrupted"))
+    );
     assert_eq!(app.wait_ended(waiting).await["stdout"], "after\n");
 }
 
 #[tokio::test]
 async fn a_stop_answers_whoever_waits_at_once() {
     let sshd = Sshd::start();
-    let (mut app, instance) = on(&sshd, App::builder().config("[engine]\nstop_grace = 20\ncancel_grace = 1")).await;
+    let (mut app, instance) = on(
+        &sshd,
+        App::builder().config("[engine]\nstop_grace = 20\ncancel_grace = 1"),
+    )
+    .await;
     let id = post(&app, instance, "sleep 600").await;
     app.wait_until(id, is_current).await;
     let client = app.client();
-    let waiting = tokio::spawn(async move { client.get(&format!("/wsexec/tasks/{id}?wait=60")).await });
+    let waiting =
+        tokio::spawn(async move { client.get(&format!("/wsexec/tasks/{id}?wait=60")).await });
     // The request is there once it shows in the log or is answered by the stop: either is fine.
     app.signal(Signal::TERM);
     let reply = waiting.await.unwrap();
-    assert_eq!((reply.status, &reply.json()["task"]["state"]), (200, &json!("CURRENT")));
+    assert_eq!(
+        (reply.status, &reply.json()["task"]["state"]),
+        (200, &json!("CURRENT"))
+    );
     assert_eq!(cancel(&app, id).await.0, 200);
     assert!(app.wait_exit().await.success());
 }
