@@ -1,6 +1,6 @@
 //! (b) GET of a task with basic auth, against what nginx serves of the same bytes.
 
-use super::harness::sshd::Sshd;
+use super::harness;
 use super::nginx::Nginx;
 use super::report::{Row, median, span};
 use super::server::{self, Server};
@@ -11,7 +11,7 @@ const SECONDS: u64 = 5;
 const ROUNDS: usize = 5;
 
 pub async fn measure() -> Vec<Row> {
-    let sshd = Sshd::start();
+    let sshd = harness::sshd().start();
     let server = Server::start("", Some(&sshd.identity()));
     let client = server.client();
     let instance = server.declare_sshd(&client, &sshd).await;

@@ -8,3 +8,11 @@ pub mod app;
 pub mod client;
 #[path = "../../tests/it/harness/sshd.rs"]
 pub mod sshd;
+
+use sshd::{Builder, Sshd};
+
+/// An sshd whose scripts find no home, so that nothing in the user's `.bashrc` is measured: bash
+/// reads it for each command over SSH.
+pub fn sshd() -> Builder {
+    Sshd::builder().line("SetEnv HOME=/nonexistent")
+}

@@ -1,6 +1,7 @@
 //! (d) Much output from one script, and endless output from many, in bounded memory.
 
 use super::bare::Bare;
+use super::harness;
 use super::harness::client::Client;
 use super::harness::sshd::{Sshd, user};
 use super::memory::{MIB, Memory, forget_peak};
@@ -18,7 +19,7 @@ const FLOODS: i64 = 20;
 const FLOOD: Duration = Duration::from_secs(10);
 
 pub async fn measure() -> Vec<Row> {
-    let sshd = Sshd::start();
+    let sshd = harness::sshd().start();
     let config = format!("[engine]\nmax_per_instance = {FLOODS}\n");
     let server = Server::start(&config, Some(&sshd.identity()));
     let client = server.client();

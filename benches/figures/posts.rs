@@ -2,7 +2,7 @@
 //! all taken.
 
 use super::disk;
-use super::harness::sshd::Sshd;
+use super::harness;
 use super::report::{Row, median, span};
 use super::server::{self, Server, look};
 use super::wrk::Load;
@@ -12,7 +12,7 @@ const SECONDS: u64 = 5;
 const ROUNDS: usize = 5;
 
 pub async fn measure() -> Vec<Row> {
-    let sshd = Sshd::start();
+    let sshd = harness::sshd().start();
     let server = Server::start("[engine]\nmax_per_instance = 1\n", Some(&sshd.identity()));
     let client = server.client();
     let instance = server.declare_sshd(&client, &sshd).await;

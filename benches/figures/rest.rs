@@ -1,6 +1,6 @@
 //! (e) From start to ready with an empty store, and memory at rest.
 
-use super::harness::sshd::Sshd;
+use super::harness;
 use super::memory::{MIB, Memory};
 use super::report::{Row, median, span};
 use super::server::{self, Server, wait_for};
@@ -10,7 +10,7 @@ const STARTS: usize = 9;
 const REST: Duration = Duration::from_secs(10);
 
 pub async fn measure() -> Vec<Row> {
-    let sshd = Sshd::start();
+    let sshd = harness::sshd().start();
     let starts: Vec<f64> = (0..STARTS)
         .map(|_| {
             Server::start("", Some(&sshd.identity()))

@@ -134,7 +134,10 @@ pub async fn post(client: &Client, instance: i64, script: &str) -> i64 {
 
 /// A task without its output.
 pub async fn look(client: &Client, id: i64) -> Value {
-    let path = format!("/wsexec/tasks?output=none&limit=1&after={}", id - 1);
+    let path = format!(
+        "/wsexec/tasks?output=none&limit=1&order=desc&before={}",
+        id + 1
+    );
     let reply = client.get(&path).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     reply.json()["tasks"][0].clone()

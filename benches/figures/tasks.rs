@@ -3,7 +3,7 @@
 
 use super::bare::Bare;
 use super::harness::client::Client;
-use super::harness::sshd::{Sshd, user};
+use super::harness::{self, sshd::user};
 use super::report::{Row, median, span};
 use super::server::{self, Server};
 use std::net::Ipv4Addr;
@@ -18,7 +18,7 @@ const ROUNDS: usize = 9;
 const POSTS_A_CLIENT: usize = 50;
 
 pub async fn measure() -> Vec<Row> {
-    let sshd = Sshd::builder().address(Ipv4Addr::UNSPECIFIED).start();
+    let sshd = harness::sshd().address(Ipv4Addr::UNSPECIFIED).start();
     let config = format!("[engine]\nmax_running = {AT_ONCE}\n");
     let server = Server::start(&config, Some(&sshd.identity()));
     let bare = Bare::new(&sshd.identity(), user());

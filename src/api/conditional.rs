@@ -10,10 +10,7 @@ pub fn etag(version: i64) -> String {
 
 impl Value for IfMatch {
     fn schema() -> MetaSchema {
-        MetaSchema {
-            example: Some("\"1\"".into()),
-            ..MetaSchema::new("string")
-        }
+        MetaSchema::new("string")
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -53,7 +50,6 @@ impl Value for Key {
         MetaSchema {
             min_length: Some(1),
             max_length: Some(128),
-            example: Some("0b8f9f7e-nightly".into()),
             ..MetaSchema::new("string")
         }
     }

@@ -93,10 +93,7 @@ fn json(value: &impl Serialize) -> Result<String> {
 
 impl Value for EventId {
     fn schema() -> MetaSchema {
-        MetaSchema {
-            example: Some("1024-0".into()),
-            ..MetaSchema::new("string")
-        }
+        MetaSchema::new("string")
     }
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -156,7 +156,7 @@ impl Instances {
         BaseUrl(base): BaseUrl,
         /// The id of the instance.
         id: Path<Id>,
-        /// Only where one of these is the present version.
+        /// Only where one of these is the present `ETag`, such as `"1"`; `*` for any.
         #[oai(name = "If-Match")]
         if_match: Header<IfMatch>,
         /// The change.
@@ -183,7 +183,7 @@ impl Instances {
         &self,
         Login(actor): Login,
         BaseUrl(base): BaseUrl,
-        /// Only where one of these is the present version.
+        /// Only where one of these is the present `ETag`, such as `"1"`; `*` for any.
         #[oai(name = "If-Match")]
         if_match: Header<IfMatch>,
         /// The change.
@@ -212,7 +212,7 @@ impl Instances {
         Login(actor): Login,
         /// The id of the instance.
         id: Path<Id>,
-        /// Only where one of these is the present version.
+        /// Only where one of these is the present `ETag`, such as `"1"`; `*` for any.
         #[oai(name = "If-Match")]
         if_match: Header<IfMatch>,
     ) -> Answer<Removed, Remove> {

@@ -133,7 +133,7 @@ impl Output {
         BaseUrl(base): BaseUrl,
         /// The id of the task.
         id: Path<Id>,
-        /// The `id` of the last event that was seen: go on after it.
+        /// The `id` of the last event that was seen, such as `1024-0`: go on after it.
         #[oai(name = "Last-Event-ID")]
         last: Header<EventId>,
     ) -> Answer<EventStream, Read> {

@@ -41,10 +41,7 @@ impl ByteRange {
 
 impl Value for ByteRange {
     fn schema() -> MetaSchema {
-        MetaSchema {
-            example: Some("bytes=0-1023".into()),
-            ..MetaSchema::new("string")
-        }
+        MetaSchema::new("string")
     }
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -196,7 +196,7 @@ impl Tasks {
         BaseUrl(base): BaseUrl,
         /// The id of the task.
         id: Path<Id>,
-        /// Only where one of these is the present version.
+        /// Only where one of these is the present `ETag`, such as `"1"`; `*` for any.
         #[oai(name = "If-Match")]
         if_match: Header<IfMatch>,
         /// The change.
@@ -223,7 +223,7 @@ impl Tasks {
         &self,
         Login(actor): Login,
         BaseUrl(base): BaseUrl,
-        /// Only where one of these is the present version.
+        /// Only where one of these is the present `ETag`, such as `"1"`; `*` for any.
         #[oai(name = "If-Match")]
         if_match: Header<IfMatch>,
         /// The change.
@@ -252,7 +252,7 @@ impl Tasks {
         Login(actor): Login,
         /// The id of the task.
         id: Path<Id>,
-        /// Only where one of these is the present version.
+        /// Only where one of these is the present `ETag`, such as `"1"`; `*` for any.
         #[oai(name = "If-Match")]
         if_match: Header<IfMatch>,
     ) -> Answer<Removed, Remove> {

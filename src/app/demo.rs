@@ -125,7 +125,7 @@ fn text(home: &Path, user: &str, instance: &Instance, address: SocketAddr) -> St
         "
 Run a script: paste this line into another terminal.
 
-curl -sS -w '\\n' --cacert {certificate} --netrc-file {login} \
+curl -sS --cacert {certificate} --netrc-file {login} \
 -H 'Content-Type: application/json' -d {task} 'https://{address}/wsexec/tasks?wait=30'
 
 Pages        https://{address}/

@@ -1,5 +1,5 @@
-use super::Failure;
 use super::settings::ServerFlags;
+use super::{Failure, say};
 use crate::app;
 use std::process::ExitCode;
 
@@ -15,18 +15,18 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
     let config = match arguments.flags.load() {
         Ok(config) => config,
         Err(failure) => {
-            println!("FAIL config: {failure}");
+            say(&format!("FAIL config: {failure}"));
             return Ok(ExitCode::FAILURE);
         }
     };
-    println!("ok   config");
+    say("ok   config");
     let mut all_usable = true;
     for part in app::check(&config) {
         match part.verdict {
             Ok(found) => println!("ok   {}: {found}", part.name),
             Err(advice) => {
                 all_usable = false;
-                println!("FAIL {}: {advice}", part.name);
+                say(&format!("FAIL {}: {advice}", part.name));
             }
         }
     }

@@ -13,6 +13,7 @@ pub use failure::Failure;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Runs scripts on remote machines over SSH, for people and programs that ask over HTTPS.
@@ -60,9 +61,14 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     result.unwrap_or_else(|failure| failure.report())
 }
 
+/// One line on stdout. Where nobody reads it any more, there is nobody to tell.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Shows clap's answer: help and version on stdout, the rest on stderr.
 fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    // Where nobody reads it any more, there is nobody to tell.
+    // As in `say`.
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-use super::Failure;
 use super::settings::DataFlags;
+use super::{Failure, say};
 use crate::app;
 use crate::domain::{Role, Secret};
 use crate::service::Actor;
@@ -82,7 +82,7 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::List { data } => {
             let users = app::existing(&data.load()?, async |service| service.users(&actor).await)?;
             for user in users {
-                println!("{}\t{}", user.name, user.role.as_str());
+                say(&format!("{}\t{}", user.name, user.role.as_str()));
             }
         }
         Command::Passwd {

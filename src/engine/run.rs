@@ -152,7 +152,7 @@ impl Run<'_> {
             let mut ended = false;
             let termination = loop {
                 tokio::select! {
-                    done = &mut terminate => break done.unwrap_or_else(|_| Termination::Unconfirmed("it did not answer in time".into())),
+                    done = &mut terminate => break done.unwrap_or_else(|_| Termination::Unconfirmed("The machine did not answer in time.".into())),
                     () = until(self.output.due()) => self.write().await,
                     event = running.next(), if !ended && !self.output.is_full() => {
                         if let Event::Signalled(name) = &event {
@@ -172,7 +172,7 @@ impl Run<'_> {
             Termination::Confirmed => format!("{what} Nothing of it is left on the instance."),
             Termination::Unconfirmed(why) => {
                 format!(
-                    "{what} Whether something of it still runs on the instance is not confirmed: {why}."
+                    "{what} It is not confirmed that nothing of it is left on the instance. {why}"
                 )
             }
         };

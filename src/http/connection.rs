@@ -1,6 +1,5 @@
 //! One connection: hyper on it, and the watch that closes it when its peer stands still.
 
-use super::bare;
 use super::body::Unread;
 use super::listener::Protocol;
 use super::stream::Watched;
@@ -16,7 +15,7 @@ use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -36,8 +35,10 @@ const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 200;
 /// A peer that is gone without a word is found out by a ping.
 const PING: Duration = Duration::from_secs(30);
-/// How long a connection that has nothing more to do may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// How long a connection whose peer stands still may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// At a stop, how long a connection that has answered everything may take to say goodbye.
+const SETTLED: Duration = Duration::from_millis(400);
 /// How long a client gets to read the answer to a body that is not read to its end.
 const READ_ANSWER: Duration = Duration::from_secs(2);
 
@@ -92,10 +93,11 @@ pub(super) async fn serve<S, E>(
                 .serve_connection(io, service);
             // hyper has the deadline for the next head.
             let still = watch.stands_still(head + write, write);
+            let left = watch.stands_still(SETTLED, write);
             let goodbye = http1::Connection::graceful_shutdown;
-            let error = drive(connection, &mut served, still, goodbye).await;
+            let error = drive(connection, &mut served, (still, left), goodbye).await;
             if error.is_some_and(|error| error.is_timeout()) {
-                too_slow(served.into_parts(), peer).await;
+                too_slow(served.into_parts()).await;
             }
         }
         Protocol::Http2 => {
@@ -110,35 +112,35 @@ pub(super) async fn serve<S, E>(
                 .max_send_buf_size(BUFFER_LIMIT)
                 .serve_connection(io, service);
             let still = watch.stands_still(head, write);
+            let left = watch.stands_still(SETTLED, write);
             let goodbye = http2::Connection::graceful_shutdown;
-            drive(connection, &mut served, still, goodbye).await;
+            drive(connection, &mut served, (still, left), goodbye).await;
         }
     }
 }
 
-/// Runs hyper's connection until it ends, the service stops, or its peer stands still. Gives why
-/// it failed, where it did.
+/// Runs hyper's connection until it ends, the service stops, or its peer stands still: `still` says
+/// so before the stop, `left` after it. Gives why it failed, where it did.
 async fn drive<E, C>(
     connection: &Connection<E>,
     served: &mut C,
-    still: impl Future<Output = ()>,
+    (still, left): (impl Future<Output = ()>, impl Future<Output = ()>),
     goodbye: fn(Pin<&mut C>),
 ) -> Option<hyper::Error>
 where
     C: Future<Output = hyper::Result<()>> + Unpin,
 {
-    let mut still = pin!(still);
     tokio::select! {
         ended = &mut *served => return failure(ended),
         () = connection.stop.cancelled() => {
             goodbye(Pin::new(served));
-            tokio::select! {
-                ended = &mut *served => return failure(ended),
-                () = connection.cut.cancelled() => return None,
-                () = still => {}
-            }
+            return tokio::select! {
+                ended = &mut *served => failure(ended),
+                () = connection.cut.cancelled() => None,
+                () = left => None,
+            };
         }
-        () = still.as_mut() => {}
+        () = still => {}
     }
     goodbye(Pin::new(served));
     match tokio::time::timeout(GOODBYE, served).await {
@@ -153,23 +155,24 @@ fn failure(ended: hyper::Result<()>) -> Option<hyper::Error> {
         .err()
 }
 
-/// Tells a client whose request head came too slowly; one that sent nothing had no request, and
-/// gets nothing.
-async fn too_slow<S, V>(parts: http1::Parts<TokioIo<Watched<S>>, V>, peer: SocketAddr)
+/// Refuses a client whose request head came too slowly, as hyper refuses others: [`Watched`] puts
+/// the words to it. One that sent nothing had no request, and gets nothing.
+async fn too_slow<S, V>(parts: http1::Parts<TokioIo<Watched<S>>, V>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = parts.io.into_inner();
     let farewell = async {
         if !parts.read_buf.is_empty() {
-            stream
-                .write_all(&bare::answer(&bare::refusal(408), peer))
-                .await?;
+            let bare = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(bare).await?;
         }
         stream.shutdown().await
     };
-    if tokio::time::timeout(GOODBYE, farewell).await.is_err() {
-        tracing::debug!(%peer, "the client does not read its refusal");
+    match tokio::time::timeout(GOODBYE, farewell).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a refusal was not sent"),
+        Err(_) => tracing::debug!("a refusal was not read"),
     }
 }
 
@@ -194,12 +197,14 @@ impl<E: Endpoint<Output = Response>> Requests<E> {
             Scheme::HTTPS,
         ));
         let mut response = self.endpoint.get_response(request).await;
-        let unread = response.extensions_mut().remove::<Unread>();
-        if let Some(unread) = unread.filter(|_| version == Version::HTTP_2) {
-            self.spawn.execute(async move {
-                tokio::time::sleep(READ_ANSWER).await;
-                drop(unread);
-            });
+        if let Some(unread) = response.extensions_mut().remove::<Unread>() {
+            self.watch.leaves_unread();
+            if version == Version::HTTP_2 {
+                self.spawn.execute(async move {
+                    tokio::time::sleep(READ_ANSWER).await;
+                    drop(unread);
+                });
+            }
         }
         hyper::Response::from(response).map(|body| Tracked::new(body, open))
     }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Body as _;
-use poem::http::header::WWW_AUTHENTICATE;
-use poem::http::{HeaderValue, StatusCode};
+use poem::http::header::{HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE};
+use poem::http::{HeaderValue, StatusCode, Version};
 use poem::{Endpoint, IntoResponse, Request, Response};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -126,18 +126,26 @@ impl<E: Endpoint> Stack<E> {
     }
 }
 
-/// What hyper lets through and no handler should see: another form of target than a path, and
-/// anything but one good Host (RFC 9112 section 3.2).
+/// What hyper lets through and no handler should see: another form of target than a path, anything
+/// but one good Host (RFC 9112 section 3.2), a transfer coding that nobody undoes.
 fn well_formed(request: &Request) -> Result<()> {
     if !request.uri().path().starts_with('/') {
         return Err(Error::new(Kind::Invalid, "The request target is no path."));
     }
-    let old = request.version() < poem::http::Version::HTTP_11
-        && !request.headers().contains_key(poem::http::header::HOST);
+    let old = request.version() < Version::HTTP_11 && !request.headers().contains_key(HOST);
     if !old && authority(request).is_none() {
         return Err(Error::new(
             Kind::Invalid,
             "The request needs one Host header that names a host.",
+        ));
+    }
+    // Another coding would have to be undone, and a proxy in between might see another end of the
+    // body (RFC 9112 section 6.1).
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(Error::new(
+            Kind::Invalid,
+            "The only transfer coding that this server takes is chunked.",
         ));
     }
     Ok(())

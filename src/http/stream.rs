@@ -64,6 +64,7 @@ impl<S> Watched<S> {
                 .and_then(|rest| rest.get(..3))
         {
             let code = std::str::from_utf8(code).ok().and_then(|c| c.parse().ok());
+            self.watch.leaves_unread();
             self.refusal = Some(Refusal {
                 bytes: bare::answer(&bare::refusal(code.unwrap_or(400)), self.peer),
                 sent: 0,
@@ -147,6 +148,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         let this = &mut *self;
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+            if !this.watch.left_unread() {
+                return Poll::Ready(Ok(()));
+            }
         }
         let linger = this.linger.get_or_insert_with(|| Linger {
             left: LINGER.0,

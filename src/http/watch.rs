@@ -24,6 +24,8 @@ pub(super) struct Watch {
     ours: AtomicUsize,
     /// The socket takes no more bytes.
     blocked: AtomicBool,
+    /// The peer may still be sending what nobody will read.
+    unread: AtomicBool,
 }
 
 impl Watch {
@@ -59,6 +61,16 @@ impl Watch {
     /// How many requests were begun, where all of them were answered.
     pub(super) fn settled(&self) -> Option<usize> {
         (self.open.load(Relaxed) == 0).then(|| self.begun.load(Relaxed))
+    }
+
+    /// The peer may still be sending what nobody will read.
+    pub(super) fn leaves_unread(&self) {
+        self.unread.store(true, Relaxed);
+    }
+
+    /// Whether [`Watch::leaves_unread`] was said.
+    pub(super) fn left_unread(&self) -> bool {
+        self.unread.load(Relaxed)
     }
 
     /// The peer took bytes, or took none.

@@ -36,7 +36,7 @@ const PROGRAM: &str = concat!(
     // ends and parentheses too, so only what follows its last parenthesis counts.
     "all() { if [ -r /proc/$$/stat ]; then for d in /proc/[0-9]*; do l=; ",
     "while IFS= read -r x; do l=$x; done < $d/stat; ",
-    "case $l in *\") \"*) set -- ${l##*) }; echo ${d#/proc/} $2 $4 $1;; esac; done; ",
+    "case $l in *\") \"*) set -- ${l##*\") \"}; echo ${d#/proc/} $2 $4 $1;; esac; done; ",
     "else ps -e -o pid= -o ppid= -o sid= -o stat=; fi; }; ",
     "S=\" \"; set -- $(all); while [ $# -gt 3 ]; do ",
     "if [ $2 -eq $P ] && [ $3 -eq $1 ] && [ $1 -ne $$ ] && [ $1 -gt 1 ]; then S=\"$S$1 \"; fi; ",

@@ -55,6 +55,7 @@ async fn every_curl_line_of_the_old_service_works() {
             &[&location, r#"{"task":{"#, r#""state":"INIT""#],
         );
     }
+    bench.app.wait_ended(1).await;
     bench.app.wait_ended(2).await;
     for (line, status, part) in [
         (

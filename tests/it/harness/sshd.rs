@@ -237,10 +237,15 @@ impl Drop for Sshd {
     }
 }
 
-/// The same for every server of this run: an RSA key takes its time.
+/// A key of its own for every server, but for RSA, which takes its time: that one they share.
 fn host_key(dir: &Path, kind: Kind) {
-    static MADE: Mutex<Vec<(Kind, Vec<u8>, Vec<u8>)>> = Mutex::new(Vec::new());
+    /// Kind, private file, public file.
+    type Files = (Kind, Vec<u8>, Vec<u8>);
+    static MADE: Mutex<Vec<Files>> = Mutex::new(Vec::new());
     let path = host_key_path(dir, kind);
+    if kind != Kind::Rsa {
+        return keygen(&path, kind, "RFC4716", "");
+    }
     let public = path.with_extension("pub");
     let mut made = MADE.lock().unwrap();
     if let Some((_, private, text)) = made.iter().find(|(of, _, _)| *of == kind) {

@@ -1,1 +1,9 @@
 //! What a hostile client or network gets.
+
+mod bodies;
+mod browsers;
+mod heads;
+mod logins;
+mod stillness;
+mod tls;
+mod wire;
