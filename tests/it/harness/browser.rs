@@ -19,9 +19,10 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// A browser with a profile of its own. It and all its processes are gone when it is dropped.
 pub struct Browser {
+    // Dropped first: the driver's own end would wait for an answer, on the thread that it needs.
+    _group: Group,
     driver: WebDriver,
     base: String,
-    _group: Group,
     _profile: TempDir,
 }
 

@@ -6,9 +6,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A script that prints a line whenever its file gets one, so that the test says when.
-fn told_by(file: &std::path::Path) -> String {
-    format!("echo begun; tail -n +1 -f '{}'", file.display())
+/// The beginning of a script: `hear WORD` prints a word once the test has told it. What still
+/// runs when the test is over hears that the file is gone, and ends.
+fn hearing(file: &std::path::Path) -> String {
+    let file = file.display();
+    format!(
+        "hear() {{ until grep -qx $1 '{file}'; do test -e '{file}' || exit; sleep 0.05; done; echo $1; }}\n"
+    )
 }
 
 fn tell(file: &std::path::Path, line: &str) {
@@ -36,11 +40,7 @@ async fn a_newcomer_adds_a_machine_runs_a_script_watches_it_and_cancels_another(
     browser.click("a[href^='/tasks/new?instance=']").await;
     browser.fill("#user", &sshd::user()).await;
     browser.fill("#name", "watched").await;
-    let script = format!(
-        "echo begun\nhead -n 2 <(tail -n +1 -f '{}')\necho oops >&2\nexit 4",
-        orders.display()
-    );
-    let script = format!("exec bash -c \"{}\"", script.replace('"', "\\\""));
+    let script = hearing(&orders) + "echo begun\nhear first\nhear second\necho oops >&2\nexit 4";
     browser.fill("#script", &script).await;
     browser.click("form.wide button").await;
     browser.wait_text("#stdout", "begun").await;
@@ -84,7 +84,7 @@ async fn a_page_follows_its_task_over_a_restart_without_a_line_missing_or_double
     let task = app
         .post_task(json!({
             "name": "long", "instance": instance, "user": sshd::user(),
-            "script": told_by(&orders),
+            "script": hearing(&orders) + "echo begun; hear before; hear never",
         }))
         .await;
     let id = task["id"].as_i64().expect("an id");
