@@ -10,6 +10,10 @@ use tokio::sync::Semaphore;
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+/// A work area is at least so many blocks of 1 KiB, of which those that are not used are never
+/// resident. glibc gives back at once what is larger than 32 MiB; of anything smaller it learns to
+/// keep it (mallopt(3), `M_MMAP_THRESHOLD`).
+const GIVEN_BACK: usize = 33 * 1024;
 /// Checks that wait for their turn; more are refused before anything is hashed.
 const QUEUE: usize = 32;
 
@@ -122,6 +126,7 @@ fn digest(
 ) -> Option<Vec<u8>> {
     let blocks = params.block_count();
     if area.len() < blocks {
+        area.reserve(blocks.max(GIVEN_BACK));
         area.resize(blocks, Block::default());
     }
     let mut digest = vec![0; length];
