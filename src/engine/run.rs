@@ -35,7 +35,7 @@ pub async fn run(
         cancel,
     };
     // Whatever fails here, the task ends: nothing stays CURRENT while the server runs.
-    let ending = AssertUnwindSafe(run.to_its_end()).catch_unwind().await.unwrap_or_else(|_| {
+    let ending = AssertUnwindSafe(run.whole()).catch_unwind().await.unwrap_or_else(|_| {
         Ending::aborted(
             Outcome::Lost,
             "The server failed while it ran this; its log says more. The script may still run on the instance.",
@@ -57,7 +57,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn to_its_end(&mut self) -> Ending {
+    async fn whole(&mut self) -> Ending {
         let connected = tokio::select! {
             biased;
             cause = self.told_to_end() => return self.ended_before_it_began(cause),
