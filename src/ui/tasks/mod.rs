@@ -13,6 +13,7 @@ use crate::domain::{
 };
 use crate::service::{Actor, Service};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// A task as a row of a list.
 pub struct Row {
@@ -71,12 +72,15 @@ pub async fn rows(service: &Service, actor: &Actor, tasks: Vec<Task>) -> Result<
     let mut known: HashMap<InstanceId, Option<Instance>> = HashMap::new();
     let mut rows = Vec::with_capacity(tasks.len());
     for task in tasks {
-        if !known.contains_key(&task.instance) {
-            let found = instance_if_there(service, actor, task.instance).await?;
-            known.insert(task.instance, found);
-        }
+        let instance = match known.entry(task.instance) {
+            Entry::Occupied(found) => found.get().clone(),
+            Entry::Vacant(place) => {
+                let found = instance_if_there(service, actor, task.instance).await?;
+                place.insert(found).clone()
+            }
+        };
         rows.push(Row {
-            instance: known[&task.instance].clone(),
+            instance,
             look: Look::of(&task),
             duration: task.duration(now),
             task,
