@@ -73,10 +73,10 @@ pub async fn rows(service: &Service, actor: &Actor, tasks: Vec<Task>) -> Result<
     let mut rows = Vec::with_capacity(tasks.len());
     for task in tasks {
         let instance = match known.entry(task.instance) {
-            Entry::Occupied(known) => known.get().clone(),
-            Entry::Vacant(unknown) => {
+            Entry::Occupied(found) => found.get().clone(),
+            Entry::Vacant(place) => {
                 let found = instance_if_there(service, actor, task.instance).await?;
-                unknown.insert(found).clone()
+                place.insert(found).clone()
             }
         };
         rows.push(Row {

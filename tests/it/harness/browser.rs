@@ -19,7 +19,6 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// A browser with a profile of its own. It and all its processes are gone when it is dropped.
 pub struct Browser {
-    // Dropped first: the driver's own end would wait for an answer, on the thread that it needs.
     _group: Group,
     driver: WebDriver,
     base: String,
@@ -67,6 +66,9 @@ impl Browser {
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), wanted)
             .await
             .expect("Chromium starts");
+        // Left to itself the handle ends its session when it is dropped, and waits two minutes for
+        // an answer on the thread that it needs: the end of the process group does it at once.
+        driver.clone().leak().expect("it was not ended before");
         Self {
             driver,
             base,
