@@ -29,7 +29,7 @@ async fn every_answer_has_a_request_id_and_the_security_headers() {
         let reply = ask(&app, method.clone(), path, &[("X-Request-Id", "mine")]).await;
         let what = format!("{method} {path}: {:?}", reply.headers);
         assert_eq!(reply.header("x-content-type-options"), "nosniff", "{what}");
-        assert_eq!(reply.header("referrer-policy"), "no-referrer", "{what}");
+        assert_eq!(reply.header("referrer-policy"), "same-origin", "{what}");
         assert_eq!(reply.header("cross-origin-opener-policy"), "same-origin");
         assert_eq!(reply.header("cross-origin-resource-policy"), "same-origin");
         assert!(!reply.header("cache-control").is_empty(), "{what}");
