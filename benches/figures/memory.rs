@@ -1,4 +1,4 @@
-//! A process's memory, as the kernel counts it.
+//! What a process uses, as the kernel counts it.
 
 use std::fs;
 
@@ -41,4 +41,15 @@ impl Memory {
 /// Sets the peak to what is resident now (proc(5), `clear_refs`).
 pub fn forget_peak(pid: u32) {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("our own process, on Linux");
+}
+
+/// Milliseconds of processor time that a process has used, in steps of 10.
+pub fn cpu_ms(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs, on Linux");
+    let after_name = stat.rsplit(')').next().expect("a name in brackets");
+    let ticks = |at: usize| -> f64 {
+        let field = after_name.split_whitespace().nth(at);
+        field.and_then(|f| f.parse().ok()).expect("a number")
+    };
+    (ticks(11) + ticks(12)) * 10.0
 }

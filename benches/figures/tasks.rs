@@ -4,6 +4,7 @@
 use super::bare::Bare;
 use super::harness::client::Client;
 use super::harness::{self, sshd::user};
+use super::memory::cpu_ms;
 use super::report::{Row, median, span};
 use super::server::{self, Server};
 use std::net::Ipv4Addr;
@@ -35,6 +36,8 @@ pub async fn measure() -> Vec<Row> {
     through_thrussh(&bare, &hosts, sshd.port()).await;
 
     println!("(a) tasks per second: wsexec, bare thrussh, ratio");
+    let me = std::process::id();
+    let (server_before, me_before) = (cpu_ms(server.pid()), cpu_ms(me));
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         // Whoever goes second may find a warmer or a hotter machine: they take turns.
@@ -50,6 +53,12 @@ pub async fn measure() -> Vec<Row> {
         theirs.push(their);
         ratios.push(our / their);
     }
+    let each = |pid, before| (cpu_ms(pid) - before) / (ROUNDS * TASKS) as f64;
+    println!(
+        "    processor time a task: {:.2} ms in the server, {:.2} ms here (client and bare loop)",
+        each(server.pid(), server_before),
+        each(me, me_before)
+    );
     let (low, high) = span(&ratios);
     let (our, their, ratio) = (median(ours), median(theirs), median(ratios));
     vec![Row {
