@@ -7,7 +7,7 @@ use super::raw::{RawBytes, Wanted};
 use super::refusal::{Answer, Raw, Read};
 use crate::domain::{Stream, TaskId};
 use crate::http::BaseUrl;
-use crate::service::{EventId, Service, View};
+use crate::service::{Actor, EventId, Service, View};
 use poem_openapi::OpenApi;
 
 /// The routes of a task's output.
@@ -41,10 +41,10 @@ impl Output {
         #[oai(name = "If-Range")]
         if_range: Header<String>,
     ) -> Answer<RawBytes, Raw> {
-        let view = View::One(Stream::Stdout);
-        let reader = self.0.read_output(&actor, TaskId(id.0.0), view).await?;
         let wanted = Wanted { range, if_range };
-        Ok(RawBytes::open(reader, view, wanted).await?)
+        Ok(self
+            .raw(&actor, id, View::One(Stream::Stdout), wanted)
+            .await?)
     }
 
     /// Read raw standard error
@@ -73,16 +73,15 @@ impl Output {
         #[oai(name = "If-Range")]
         if_range: Header<String>,
     ) -> Answer<RawBytes, Raw> {
-        let view = View::One(Stream::Stderr);
-        let reader = self.0.read_output(&actor, TaskId(id.0.0), view).await?;
         let wanted = Wanted { range, if_range };
-        Ok(RawBytes::open(reader, view, wanted).await?)
+        Ok(self
+            .raw(&actor, id, View::One(Stream::Stderr), wanted)
+            .await?)
     }
 
     /// Read raw output of both streams
     ///
-    /// In the order they came. Gaps are told for each stream apart, in `Wsexec-Stdout-Gap` and
-    /// `Wsexec-Stderr-Gap`.
+    /// In the order they came.
     #[oai(
         path = "/tasks/:id/output",
         method = "get",
@@ -105,10 +104,8 @@ impl Output {
         #[oai(name = "If-Range")]
         if_range: Header<String>,
     ) -> Answer<RawBytes, Raw> {
-        let view = View::Both;
-        let reader = self.0.read_output(&actor, TaskId(id.0.0), view).await?;
         let wanted = Wanted { range, if_range };
-        Ok(RawBytes::open(reader, view, wanted).await?)
+        Ok(self.raw(&actor, id, View::Both, wanted).await?)
     }
 
     /// Follow a task
@@ -139,5 +136,18 @@ impl Output {
     ) -> Answer<EventStream, Read> {
         let events = self.0.events(&actor, TaskId(id.0.0), last.0).await?;
         Ok(EventStream::new(events, base))
+    }
+}
+
+impl Output {
+    async fn raw(
+        &self,
+        actor: &Actor,
+        id: Path<Id>,
+        view: View,
+        wanted: Wanted,
+    ) -> poem::Result<RawBytes> {
+        let reader = self.0.read_output(actor, TaskId(id.0.0), view).await?;
+        RawBytes::open(reader, view, wanted).await
     }
 }

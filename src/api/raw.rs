@@ -2,7 +2,7 @@ use super::body::opened;
 use super::param::Header;
 use super::range::{ByteRange, Unsatisfiable};
 use super::refusal::header;
-use crate::domain::{Error, Gap, Kind, Result, Stream, Task};
+use crate::domain::{Error, Gap, Kind, Result, Task};
 use crate::service::{OutputReader, View};
 use bytes::Bytes;
 use futures_util::stream;
@@ -33,10 +33,11 @@ impl RawBytes {
     pub async fn open(reader: OutputReader, view: View, wanted: Wanted) -> poem::Result<Self> {
         let task = reader.task().clone();
         let tag = tag(&task, view);
+        let head = head(&task, view, &reader.gaps().await?);
         // While the tail of a running task moves, there is no telling which bytes a range means.
         let Some(length) = reader.kept() else {
             let body = opened(chunks(reader, None)).await?;
-            return Ok(Self(head(&task, view).body(body)));
+            return Ok(Self(head.body(body)));
         };
         let part = match wanted.part(&tag, length) {
             Ok(part) => part,
@@ -47,7 +48,7 @@ impl RawBytes {
             None => StatusCode::OK,
         };
         let range = part.clone().unwrap_or(0..length);
-        let mut response = head(&task, view)
+        let mut response = head
             .status(status)
             .header("Content-Length", range.end - range.start)
             .header("Accept-Ranges", "bytes")
@@ -62,7 +63,7 @@ impl RawBytes {
 }
 
 /// What holds for the whole and for a range.
-fn head(task: &Task, view: View) -> ResponseBuilder {
+fn head(task: &Task, view: View, gaps: &[Gap]) -> ResponseBuilder {
     let name = format!("task-{}-{}.txt", task.id, name(view));
     // The bytes are somebody else's: a browser saves them and never shows them as a page.
     let mut response = Response::builder()
@@ -71,8 +72,8 @@ fn head(task: &Task, view: View) -> ResponseBuilder {
             "Content-Disposition",
             format!("attachment; filename=\"{name}\""),
         );
-    for (header, gap) in gaps(task, view) {
-        response = response.header(header, format!("{},{}", gap.offset, gap.length));
+    for gap in gaps {
+        response = response.header("Wsexec-Gap", format!("{},{}", gap.offset, gap.length));
     }
     response
 }
@@ -115,19 +116,6 @@ fn name(view: View) -> &'static str {
     }
 }
 
-fn gaps(task: &Task, view: View) -> Vec<(&'static str, Gap)> {
-    let gaps = match view {
-        View::One(stream) => vec![("Wsexec-Gap", task.stream(stream).gap)],
-        View::Both => vec![
-            ("Wsexec-Stdout-Gap", task.stream(Stream::Stdout).gap),
-            ("Wsexec-Stderr-Gap", task.stream(Stream::Stderr).gap),
-        ],
-    };
-    let present = |(header, gap): (_, Option<Gap>)| gap.map(|gap| (header, gap));
-    gaps.into_iter().filter_map(present).collect()
-}
-
-/// The bytes of a range; all that there are where there is none.
 fn chunks(
     mut reader: OutputReader,
     range: Option<Range<u64>>,
@@ -179,15 +167,8 @@ fn response(status: u16, description: &'static str) -> MetaResponse {
         header::<String>("ETag", "Changes when bytes come; for `If-Range`."),
         header::<String>(
             "Wsexec-Gap",
-            "`OFFSET,LENGTH` of what was left out of the one stream, in bytes.",
-        ),
-        header::<String>(
-            "Wsexec-Stdout-Gap",
-            "Where both streams are read: what was left out of standard output.",
-        ),
-        header::<String>(
-            "Wsexec-Stderr-Gap",
-            "Where both streams are read: what was left out of standard error.",
+            "`OFFSET,LENGTH` of what was left out, in bytes: so many bytes of the body stand before \
+             it. Where both streams are read, once for each that has a gap.",
         ),
     ];
     if status == 206 {

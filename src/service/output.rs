@@ -1,6 +1,6 @@
 use super::text::Decoder;
 use super::{Action, Actor, Service};
-use crate::domain::{Error, Result, Stream, Task, TaskId};
+use crate::domain::{Error, Gap, Result, Stream, Task, TaskId};
 use crate::engine::Watch;
 use crate::store::{Piece, Store};
 use bytes::{Buf, Bytes};
@@ -70,6 +70,44 @@ impl OutputReader {
         let infos = || self.streams.iter().map(|stream| self.task.stream(*stream));
         let moves = !self.task.state.has_ended() && infos().any(|info| info.gap.is_some());
         (!moves).then(|| infos().map(|info| info.kept()).sum())
+    }
+
+    /// Where something was left out of what this reads: at most one place for each stream, in the
+    /// order of their offsets, which count the kept bytes before them.
+    ///
+    /// # Errors
+    /// `Unavailable` where the store does not answer.
+    pub async fn gaps(&self) -> Result<Vec<Gap>> {
+        let mut gaps = Vec::new();
+        for stream in &self.streams {
+            let Some(gap) = self.task.stream(*stream).gap else {
+                continue;
+            };
+            let before = self.kept_before(*stream, gap).await?;
+            gaps.push(Gap {
+                offset: gap.offset + before,
+                ..gap
+            });
+        }
+        gaps.sort_by_key(|gap| gap.offset);
+        Ok(gaps)
+    }
+
+    /// How many kept bytes of the other stream, where it is read too, came before a gap.
+    async fn kept_before(&self, stream: Stream, gap: Gap) -> Result<u64> {
+        let Some(other) = self.streams.iter().find(|other| **other != stream) else {
+            return Ok(0);
+        };
+        let position = self
+            .store
+            .output_position(self.task.id, stream, gap.offset)
+            .await?;
+        let came = position.map_or(0, |position| position - gap.offset);
+        let kept = self.task.stream(*other).gap.map_or(came, |gap| {
+            let behind = came.saturating_sub(gap.offset + gap.length);
+            came.min(gap.offset) + behind
+        });
+        Ok(kept)
     }
 
     /// Leaves out the first `bytes` of what is kept. To be called before the first read.

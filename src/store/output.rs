@@ -467,4 +467,38 @@ impl Store {
         self.read(move |c| amendments::amended(c, &task, stream))
             .await
     }
+
+    /// How many bytes of both streams had come when the first `offset` bytes of one had. None where
+    /// the byte before the offset is not kept.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn output_position(
+        &self,
+        task: TaskId,
+        stream: Stream,
+        offset: u64,
+    ) -> Result<Option<u64>> {
+        let chunk = self.read(move |c| chunk_before(c, task, stream, offset));
+        Ok(chunk.await?.and_then(|mut chunk| {
+            chunk.skip_to(offset.checked_sub(1)?);
+            chunk.runs.last().map(|run| run.0 + 1)
+        }))
+    }
+}
+
+/// The piece that holds the byte before an offset.
+fn chunk_before(
+    c: &Connection,
+    task: TaskId,
+    stream: Stream,
+    offset: u64,
+) -> rusqlite::Result<Option<Stored>> {
+    c.prepare_cached(
+        "SELECT \"offset\", at, runs, data, length FROM output
+         WHERE task = ?1 AND stream = ?2 AND \"offset\" < ?3 AND \"offset\" + length >= ?3
+         ORDER BY \"offset\" DESC LIMIT 1",
+    )?
+    .query_row(params![task.0, number(stream), offset], Stored::load)
+    .optional()
 }

@@ -58,6 +58,24 @@ async fn past_the_limit_the_head_and_the_tail_are_kept_and_the_gap_is_told() {
 }
 
 #[tokio::test]
+async fn a_gap_is_told_by_where_it_lies_in_the_body_that_is_read() {
+    let sshd = Sshd::start();
+    let config = "[engine]\noutput_limit = 10000";
+    let (app, instance) = on(&sshd, App::builder().config(config)).await;
+    // 3 bytes of stderr, then too much of stdout, then 4 more bytes of stderr.
+    let script = "echo ab >&2; sleep 0.3; seq -w 10000 99999; sleep 0.3; echo end >&2";
+    let task = app.run(instance, &user(), script).await;
+    let both = format!("/wsexec/tasks/{}/output", task["id"]);
+    let both = app.client().get(&both).await;
+    let out = task["stdout"].as_str().unwrap();
+    assert_eq!(both.text(), format!("ab\n{out}end\n"));
+    assert_eq!(
+        both.header("wsexec-gap"),
+        format!("5003,{}", task["stdout_gap"]["length"])
+    );
+}
+
+#[tokio::test]
 async fn both_streams_can_be_read_in_the_order_they_came() {
     let sshd = Sshd::start();
     let (app, instance) = on(&sshd, App::builder()).await;
