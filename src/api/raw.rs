@@ -2,7 +2,7 @@ use super::body::opened;
 use super::param::Header;
 use super::range::{ByteRange, Unsatisfiable};
 use super::refusal::header;
-use crate::domain::{Error, Gap, Kind, Result, Task};
+use crate::domain::{Error, Gap, Kind, Result, Stream, Task};
 use crate::service::{OutputReader, View};
 use bytes::Bytes;
 use futures_util::stream;
@@ -101,11 +101,15 @@ fn unsatisfiable(length: u64) -> poem::Error {
     poem::Error::from_response(response)
 }
 
-/// What is kept of a stream is decided by how many bytes came.
+/// What is kept of a stream is told by how many bytes came and how many of them are kept.
 fn tag(task: &Task, view: View) -> String {
+    let tag = |stream| {
+        let info = task.stream(stream);
+        format!("{}-{}", info.bytes, info.kept())
+    };
     match view {
-        View::One(stream) => format!("\"{}\"", task.stream(stream).bytes),
-        View::Both => format!("\"{}-{}\"", task.stdout.bytes, task.stderr.bytes),
+        View::One(stream) => format!("\"{}\"", tag(stream)),
+        View::Both => format!("\"{}-{}\"", tag(Stream::Stdout), tag(Stream::Stderr)),
     }
 }
 

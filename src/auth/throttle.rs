@@ -1,3 +1,4 @@
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +17,8 @@ const REMEMBERED: usize = 10_000;
 /// somebody who logs in from elsewhere. Logins that were right before never come here.
 #[derive(Default)]
 pub struct Throttle {
-    failures: Mutex<HashMap<(IpAddr, String), Failures>>,
+    // By the hash of the name: what somebody typed may be as long as a request.
+    failures: Mutex<HashMap<(IpAddr, [u8; 32]), Failures>>,
 }
 
 struct Failures {
@@ -37,7 +39,7 @@ impl Throttle {
     /// How long this pair has still to wait before its next try; nothing where it may try now.
     pub fn wait(&self, from: IpAddr, user: &str, now: Instant) -> Option<Duration> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = failures.get(&(network(from), user.to_owned()))?;
+        let failed = failures.get(&pair(from, user))?;
         let over = failed.last + failed.wait();
         (over > now).then(|| over - now)
     }
@@ -52,16 +54,14 @@ impl Throttle {
             && let Some(oldest) = failures
                 .iter()
                 .min_by_key(|(_, f)| f.last)
-                .map(|(pair, _)| pair.clone())
+                .map(|(pair, _)| *pair)
         {
             failures.remove(&oldest);
         }
-        let failed = failures
-            .entry((network(from), user.to_owned()))
-            .or_insert(Failures {
-                count: 0,
-                last: now,
-            });
+        let failed = failures.entry(pair(from, user)).or_insert(Failures {
+            count: 0,
+            last: now,
+        });
         if failed.last + FORGOTTEN <= now {
             failed.count = 0;
         }
@@ -72,8 +72,12 @@ impl Throttle {
     /// Forgets the wrong passwords of a pair that got it right.
     pub fn succeeded(&self, from: IpAddr, user: &str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.remove(&(network(from), user.to_owned()));
+        failures.remove(&pair(from, user));
     }
+}
+
+fn pair(from: IpAddr, user: &str) -> (IpAddr, [u8; 32]) {
+    (network(from), Sha256::digest(user.as_bytes()).into())
 }
 
 /// An IPv4 address stands for itself, an IPv6 address for its /64, which one customer has.

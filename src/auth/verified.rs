@@ -67,7 +67,8 @@ impl Verified {
         entries.used.insert(tag, now);
     }
 
-    fn tag(&self, user: &str, password: &Secret, hash: &Secret) -> [u8; 32] {
+    /// What stands for a login here, and tells nothing of it.
+    pub fn tag(&self, user: &str, password: &Secret, hash: &Secret) -> [u8; 32] {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
         for part in [user, password.expose(), hash.expose()] {

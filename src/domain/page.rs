@@ -1,4 +1,4 @@
-use super::{InstanceId, InstanceState, State};
+use super::{Error, InstanceId, InstanceState, Result, State};
 
 /// The order of a list, by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +64,40 @@ pub struct TaskFilter {
     pub name: Option<String>,
     /// With this text in the name, tag or script (ASCII letters in either case).
     pub q: Option<String>,
+}
+
+/// The longest text that a list is searched for, in characters.
+const SEARCH_MAX: usize = 256;
+
+fn check_search(q: Option<&str>) -> Result<()> {
+    let fits = |q: &str| q.chars().count() <= SEARCH_MAX && !q.contains('\0');
+    match q {
+        Some(q) if !fits(q) => Err(Error::field(
+            "q",
+            format!("must have at most {SEARCH_MAX} characters, and no NUL"),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+impl TaskFilter {
+    /// Checks what can be wrong with it.
+    ///
+    /// # Errors
+    /// [`super::Kind::Invalid`], naming `q`.
+    pub fn validate(&self) -> Result<()> {
+        check_search(self.q.as_deref())
+    }
+}
+
+impl InstanceFilter {
+    /// Checks what can be wrong with it.
+    ///
+    /// # Errors
+    /// [`super::Kind::Invalid`], naming `q`.
+    pub fn validate(&self) -> Result<()> {
+        check_search(self.q.as_deref())
+    }
 }
 
 /// What a list of instances is narrowed to. Each member that is set must hold.

@@ -267,6 +267,11 @@ impl Ending {
         self.outcome
     }
 
+    /// The signal that the script died of, if it is known.
+    pub fn signal(&self) -> Option<&str> {
+        self.signal.as_deref()
+    }
+
     /// The exit code, if there is one.
     pub fn rc(&self) -> Option<i64> {
         self.rc

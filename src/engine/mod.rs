@@ -24,9 +24,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long the end of a run may take once it was told to end, beyond the grace time: the
-/// question whether anything is left, and the record.
+/// How long a machine may take to end what runs on it, beyond the grace time, and to say whether
+/// anything is left.
 const LAST_WORDS: Duration = Duration::from_secs(15);
+/// How long the record of an end may take when the server stops.
+const RECORD: Duration = Duration::from_secs(10);
 
 /// Why a task of the last process is lost.
 const LOST: &str = "The server stopped without recording the end of this run. The script may have ended, or may still \
@@ -52,6 +54,8 @@ struct Shared {
     interrupt: CancellationToken,
     /// The scheduler and every run.
     work: TaskTracker,
+    /// Cancelled when the scheduler has ended, however it did.
+    over: CancellationToken,
 }
 
 /// What a waiting task waits for.
@@ -96,6 +100,7 @@ impl Engine {
             stopping: CancellationToken::new(),
             interrupt: CancellationToken::new(),
             work: TaskTracker::new(),
+            over: CancellationToken::new(),
         });
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
         Ok(Self { shared })
@@ -137,7 +142,7 @@ impl Engine {
 
     /// Whether it works: false once its scheduler has ended.
     pub fn is_alive(&self) -> bool {
-        !self.shared.work.is_empty()
+        !self.shared.over.is_cancelled()
     }
 
     /// Takes no new work from now on, and answers whoever waits.
@@ -164,7 +169,7 @@ impl Engine {
     pub async fn interrupt(&self) {
         self.begin_stop();
         self.shared.interrupt.cancel();
-        let last = Duration::from_secs(self.shared.config.cancel_grace) + LAST_WORDS;
+        let last = Duration::from_secs(self.shared.config.cancel_grace) + LAST_WORDS + RECORD;
         if tokio::time::timeout(last, self.shared.work.wait())
             .await
             .is_err()

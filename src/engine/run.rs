@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long until a write that the store refused is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long the last output of a script that was ended may take to arrive.
+const REST: Duration = Duration::from_secs(2);
 
 /// Runs one claimed task to its end, and records it. Its place is free when it is on record.
 pub async fn run(
@@ -56,6 +58,14 @@ struct Run<'a> {
     output: Output,
 }
 
+/// What came first.
+enum Until<T> {
+    /// The script's end.
+    Ended(Ending),
+    /// What was waited for beside it.
+    Stopped(T),
+}
+
 impl Run<'_> {
     async fn whole(&mut self) -> Ending {
         let connected = tokio::select! {
@@ -68,10 +78,16 @@ impl Run<'_> {
             Ok(session) => session,
             Err(failure) => return aborted(failure),
         };
-        // From here on the script may run, whatever the answer says: no more turning back.
-        match session.exec(&self.task.script).await {
-            Ok(running) => self.follow(session, running).await,
-            Err(failure) => aborted(failure),
+        // From here on the script may run, whatever the answer says.
+        let started = tokio::select! {
+            biased;
+            cause = self.told_to_end() => Err(cause),
+            started = session.exec(&self.task.script) => Ok(started),
+        };
+        match started {
+            Ok(Ok(running)) => self.follow(session, running).await,
+            Ok(Err(failure)) => aborted(failure),
+            Err(cause) => self.end(session, None, cause).await,
         }
     }
 
@@ -128,54 +144,81 @@ impl Run<'_> {
     }
 
     /// Takes what the script writes until it ends, or is told to and has.
-    async fn follow(&mut self, mut session: Session, mut running: Running) -> Ending {
-        let cause = loop {
+    async fn follow(&mut self, session: Session, mut running: Running) -> Ending {
+        let told = self.told_to_end();
+        match self.take_until(&mut running, told).await {
+            Until::Ended(ending) => ending,
+            Until::Stopped(cause) => self.end(session, Some(running), cause).await,
+        }
+    }
+
+    /// Takes what the script writes until it ends, or something else comes first.
+    async fn take_until<T>(
+        &mut self,
+        running: &mut Running,
+        stop: impl Future<Output = T>,
+    ) -> Until<T> {
+        tokio::pin!(stop);
+        loop {
             tokio::select! {
                 biased;
-                cause = self.told_to_end() => break cause,
+                stopped = &mut stop => return Until::Stopped(stopped),
                 () = until(self.output.due()) => self.write().await,
                 event = running.next(), if !self.output.is_full() => {
                     if let Some(ending) = self.take(event) {
-                        return ending;
+                        return Until::Ended(ending);
                     }
                 }
             }
             if self.output.is_full() && !self.output.has_unsent() {
                 self.write().await;
             }
-        };
+        }
+    }
+
+    /// Ends what the script has started on the machine, and takes its last words meanwhile.
+    async fn end(
+        &mut self,
+        mut session: Session,
+        running: Option<Running>,
+        cause: Cause,
+    ) -> Ending {
         let grace = Duration::from_secs(self.shared.config.cancel_grace);
-        let (signal, termination) = {
-            let terminate = timeout(grace + LAST_WORDS, session.terminate(grace));
-            tokio::pin!(terminate);
-            let mut signal = None;
-            let mut ended = false;
-            let termination = loop {
-                tokio::select! {
-                    done = &mut terminate => break done.unwrap_or_else(|_| Termination::Unconfirmed("The machine did not answer in time.".into())),
-                    () = until(self.output.due()) => self.write().await,
-                    event = running.next(), if !ended && !self.output.is_full() => {
-                        if let Event::Signalled(name) = &event {
-                            signal = Some(name.clone());
-                        }
-                        ended = self.take(event).is_some();
+        let mut ended = None;
+        let terminate = timeout(grace + LAST_WORDS, session.terminate(grace));
+        tokio::pin!(terminate);
+        let termination = match running {
+            None => terminate.await,
+            Some(mut running) => {
+                let termination = match self.take_until(&mut running, &mut terminate).await {
+                    Until::Stopped(termination) => termination,
+                    Until::Ended(ending) => {
+                        ended = Some(ending);
+                        terminate.await
                     }
+                };
+                let rest = self.take_until(&mut running, sleep(REST));
+                if ended.is_none()
+                    && let Until::Ended(ending) = rest.await
+                {
+                    ended = Some(ending);
                 }
-                if self.output.is_full() && !self.output.has_unsent() {
-                    self.write().await;
-                }
-            };
-            (signal, termination)
+                termination
+            }
         };
         let (outcome, what) = self.describe(cause);
         let reason = match termination {
-            Termination::Confirmed => format!("{what} Nothing of it is left on the instance."),
-            Termination::Unconfirmed(why) => {
+            Ok(Termination::Confirmed) => format!("{what} Nothing of it is left on the instance."),
+            Ok(Termination::Unconfirmed(why)) => {
                 format!(
                     "{what} It is not confirmed that nothing of it is left on the instance. {why}"
                 )
             }
+            Err(_) => format!(
+                "{what} It is not confirmed that nothing of it is left on the instance. The machine did not answer in time."
+            ),
         };
+        let signal = ended.and_then(|ending| ending.signal().map(str::to_owned));
         Ending::aborted(outcome, reason).with_signal(signal)
     }
 
@@ -190,12 +233,17 @@ impl Run<'_> {
         None
     }
 
-    async fn told_to_end(&self) -> Cause {
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Cause::Cancelled,
-            () = self.shared.interrupt.cancelled() => Cause::Interrupted,
-            () = until(self.deadline) => Cause::TimedOut,
+    /// Waits until the run is to end before its script does.
+    fn told_to_end(&self) -> impl Future<Output = Cause> + use<> {
+        let (cancel, deadline) = (self.cancel.clone(), self.deadline);
+        let interrupt = self.shared.interrupt.clone();
+        async move {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Cause::Cancelled,
+                () = interrupt.cancelled() => Cause::Interrupted,
+                () = until(deadline) => Cause::TimedOut,
+            }
         }
     }
 

@@ -12,6 +12,7 @@ const INSTANCES: usize = 64;
 
 /// The one loop that claims: woken by a signal and by a period, until the stop.
 pub async fn run(shared: Arc<Shared>) {
+    let _over = shared.over.clone().drop_guard();
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0;

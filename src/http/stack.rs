@@ -101,7 +101,8 @@ impl<E: Endpoint> Stack<E> {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_from_response() => error.into_response(),
             Ok(Err(error)) => problem(&from_poem(error)),
-            Err(panic) => problem(&Error::internal(format!("panic: {}", message(&*panic)))),
+            // What it says may hold data; the log has where it was.
+            Err(_) => problem(&Error::internal("a handler panicked")),
         }
     }
 
@@ -165,12 +166,6 @@ fn refuse_body(response: Response, error: Error) -> Response {
     } else {
         response
     }
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("of another type than text")
 }
 
 /// The line of the access log: never a query, a body or a secret.

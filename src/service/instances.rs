@@ -16,6 +16,7 @@ impl Service {
         page: Page,
     ) -> Result<Vec<Instance>> {
         actor.require(Action::ReadInstances)?;
+        filter.validate()?;
         self.inner
             .store
             .instances(filter, page.at_most(Self::BATCH))

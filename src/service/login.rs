@@ -38,7 +38,11 @@ impl Service {
             .retry_after_seconds(seconds));
         }
         let hash = user.as_ref().map(|user| &user.password_hash);
-        let verdict = it.passwords.verify(password, hash).await.map_err(busy)?;
+        let login = it
+            .verified
+            .tag(name, password, hash.unwrap_or(&Secret::new("")));
+        let check = it.passwords.verify(password, hash);
+        let verdict = it.checks.join(login, check).await.map_err(busy)?;
         match (verdict, user) {
             (Verdict::Right { upgrade }, Some(user)) => {
                 it.throttle.succeeded(from, name);
@@ -56,10 +60,7 @@ impl Service {
             }
             (Verdict::Right { .. } | Verdict::Wrong, _) => {
                 it.throttle.failed(from, name, Instant::now());
-                Err(Error::new(
-                    Kind::Unauthenticated,
-                    "The user name or the password is wrong.",
-                ))
+                Err(wrong())
             }
         }
     }
@@ -77,10 +78,12 @@ impl Service {
         let actor = self.authenticate(name, password, from).await?;
         let token = random_token();
         if let Some(user) = actor.user() {
-            self.inner
-                .store
-                .add_session(hash_token(&token), user, SESSION, self.now())
-                .await?;
+            let store = &self.inner.store;
+            let opened = store.add_session(hash_token(&token), user, SESSION, self.now());
+            if !opened.await? {
+                // Removed between the check and now.
+                return Err(wrong());
+            }
         }
         Ok((actor, token))
     }
@@ -95,8 +98,11 @@ impl Service {
         else {
             return Ok(None);
         };
-        if now - seen >= SEEN_EVERY {
-            self.inner.store.touch_session(hash, now).await?;
+        if now - seen >= SEEN_EVERY
+            && let Err(error) = self.inner.store.touch_session(hash, now).await
+        {
+            // Reading goes on where the disk is full; the session only ages.
+            tracing::warn!(%error, "cannot mark a session as seen");
         }
         Ok(Some(Actor::logged_in(user, name, role)))
     }
@@ -108,6 +114,13 @@ impl Service {
     pub async fn close_session(&self, token: &Secret) -> Result<()> {
         self.inner.store.remove_session(hash_token(token)).await
     }
+}
+
+fn wrong() -> Error {
+    Error::new(
+        Kind::Unauthenticated,
+        "The user name or the password is wrong.",
+    )
 }
 
 pub(super) fn busy(_: Busy) -> Error {

@@ -13,7 +13,7 @@ pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
 pub use actor::{Action, Actor};
 pub use output::{EventId, Events, OutputReader, TaskEvent, View};
 
-use crate::auth::{Passwords, Throttle, Verified};
+use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{Clock, Error, Result};
 use crate::engine::Engine;
 use crate::store::Store;
@@ -31,6 +31,7 @@ struct Inner {
     engine: Option<Engine>,
     clock: Arc<dyn Clock>,
     passwords: Passwords,
+    checks: Flights<std::result::Result<Verdict, Busy>>,
     verified: Verified,
     throttle: Throttle,
 }
@@ -49,6 +50,7 @@ impl Service {
                 engine,
                 clock,
                 passwords: Passwords::new(),
+                checks: Flights::default(),
                 verified: Verified::default(),
                 throttle: Throttle::default(),
             }),

@@ -36,6 +36,8 @@ pub struct OutputReader {
     pieces: VecDeque<Piece>,
     /// What is shown in the place of what ran.
     amended: Option<String>,
+    /// Whether the end has to come where it was promised.
+    exact: bool,
     skip: u64,
     given: u64,
     decoder: Decoder,
@@ -50,6 +52,7 @@ impl OutputReader {
             cursor: [0, 0],
             pieces: VecDeque::new(),
             amended,
+            exact: false,
             skip: 0,
             given: 0,
             decoder: Decoder::default(),
@@ -112,7 +115,16 @@ impl OutputReader {
 
     /// Leaves out the first `bytes` of what is kept. To be called before the first read.
     pub fn skip(&mut self, bytes: u64) {
-        self.skip = bytes;
+        match self.streams.as_slice() {
+            // One stream is read from there on; of two nobody knows where that is.
+            [stream] if self.amended.is_none() => {
+                let gap = self.task.stream(*stream).gap;
+                let behind = gap.filter(|gap| bytes >= gap.offset);
+                self.cursor[*stream as usize] = bytes + behind.map_or(0, |gap| gap.length);
+                self.given = bytes;
+            }
+            _ => self.skip = bytes,
+        }
     }
 
     /// The next bytes, at most 256 KiB; none at the end.
@@ -156,7 +168,7 @@ impl OutputReader {
         loop {
             if self.pieces.is_empty() && !self.fill().await? {
                 return match self.kept() {
-                    Some(kept) if self.given < kept => Err(Error::conflict(
+                    Some(kept) if self.exact && self.given < kept => Err(Error::conflict(
                         "Part of this output was left out while it was read. Read it again.",
                     )),
                     Some(_) | None => Ok(None),
@@ -260,7 +272,10 @@ impl FromStr for EventId {
             return Ok(Self::End);
         }
         let (stdout, stderr) = text.split_once('-').ok_or(())?;
-        let number = |t: &str| t.parse::<u64>().map_err(|_| ());
+        let number = |t: &str| match t.parse::<u64>() {
+            Ok(offset) if offset <= i64::MAX as u64 => Ok(offset),
+            _ => Err(()),
+        };
         Ok(Self::At {
             stdout: number(stdout)?,
             stderr: number(stderr)?,
@@ -420,16 +435,15 @@ impl Service {
     /// `NotFound`.
     pub async fn read_output(&self, actor: &Actor, id: TaskId, view: View) -> Result<OutputReader> {
         let task = self.task(actor, id).await?;
-        Ok(OutputReader::new(
-            self.inner.store.clone(),
-            task,
-            view.streams(),
-            None,
-        ))
+        let store = self.inner.store.clone();
+        Ok(OutputReader {
+            exact: true,
+            ..OutputReader::new(store, task, view.streams(), None)
+        })
     }
 
     /// Opens one stream as the task shows it: amended where it was, else what ran. `task` is what
-    /// a list or [`Service::task`] gave.
+    /// a list or [`Service::task`] gave; where it was removed meanwhile, its output just ends.
     ///
     /// # Errors
     /// `Unavailable` where the store does not answer.
@@ -469,7 +483,10 @@ impl Service {
         let cursor = match from {
             Some(EventId::End) if task.state.has_ended() => return Ok(None),
             Some(EventId::End) | None => [0, 0],
-            Some(EventId::At { stdout, stderr }) => [stdout, stderr],
+            // Nobody was told more than there is.
+            Some(EventId::At { stdout, stderr }) => {
+                [stdout.min(task.stdout.bytes), stderr.min(task.stderr.bytes)]
+            }
         };
         Ok(Some(Events {
             store: self.inner.store.clone(),

@@ -12,6 +12,7 @@ impl Service {
     /// `Forbidden`, `Unavailable`.
     pub async fn tasks(&self, actor: &Actor, filter: &TaskFilter, page: Page) -> Result<Vec<Task>> {
         actor.require(Action::ReadTasks)?;
+        filter.validate()?;
         let tasks = self
             .inner
             .store

@@ -15,7 +15,7 @@ pub struct Lifetime {
 }
 
 impl Store {
-    /// Keeps a new session, and forgets those that have ended.
+    /// Keeps a new session, and forgets those that have ended. False where the user is gone.
     ///
     /// # Errors
     /// `Unavailable`, as for everything here, where the store does not answer.
@@ -25,15 +25,17 @@ impl Store {
         user: UserId,
         life: Lifetime,
         now: i64,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.write(move |c| {
             c.prepare_cached("DELETE FROM sessions WHERE seen <= ?1 OR created <= ?2")?
                 .execute(params![now - life.idle, now - life.absolute])?;
-            c.prepare_cached(
-                "INSERT INTO sessions (token_hash, user, created, seen) VALUES (?1, ?2, ?3, ?3)",
-            )?
-            .execute(params![token, user.0, now])?;
-            Ok(())
+            let opened = c
+                .prepare_cached(
+                    "INSERT INTO sessions (token_hash, user, created, seen)
+                     SELECT ?1, id, ?3, ?3 FROM users WHERE id = ?2",
+                )?
+                .execute(params![token, user.0, now])?;
+            Ok(opened > 0)
         })
         .await
     }

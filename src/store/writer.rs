@@ -102,10 +102,9 @@ where
 
     fn deliver(self: Box<Self>, commit: Result<(), Error>) {
         let outcome = match (commit, self.outcome) {
-            // What was refused before the commit failed has changed nothing either way.
-            (_, Some(Err(refused))) => Err(refused),
-            (Ok(()), Some(Ok(value))) => Ok(value),
+            // Also what was refused: it may have been for what a neighbour wrote in vain.
             (Err(failed), _) => Err(failed),
+            (Ok(()), Some(outcome)) => outcome,
             (Ok(()), None) => Err(stopped()),
         };
         // A caller that has gone away does not want to know.

@@ -174,6 +174,8 @@ async fn a_query_value_that_cannot_be_read_is_400_and_named() {
         ("state=DONNE", "state"),
         ("instance=abc", "instance"),
         ("output=some", "output"),
+        (&format!("q={}", "_".repeat(257)), "q"),
+        ("q=%00", "q"),
     ] {
         let reply = client.get(&format!("/wsexec/tasks?{query}")).await;
         assert_problem(&reply, 400, &[field]);

@@ -73,7 +73,25 @@ async fn each_filter_narrows_the_list() {
     assert_eq!(listed(client, "q=three").await, [3]);
     assert_eq!(listed(client, "q=100%25_").await, [2]);
     assert_eq!(listed(client, "q=%25").await, [2], "no wildcard");
+    assert_eq!(listed(client, "q=r&order=desc&limit=2").await, [3, 1]);
+    assert_eq!(
+        listed(client, "q=r&after=1&before=3").await,
+        Vec::<i64>::new()
+    );
+    assert_eq!(
+        listed(client, "q=true&before=9223372036854775807").await,
+        [1]
+    );
+    assert_eq!(
+        listed(client, "q=true&after=9223372036854775807").await,
+        Vec::<i64>::new()
+    );
     assert_eq!(listed(client, "tag=a&state=DONE").await, [1]);
+    let narrow = format!(
+        "instance={other}&state=DONE&tag=b%26c%3Dd&user={}",
+        bench.user
+    );
+    assert_eq!(listed(client, &narrow).await, [2]);
 }
 
 #[tokio::test]

@@ -90,3 +90,22 @@ async fn a_deadline_ends_a_run_as_timed_out() {
     );
     assert!(!runs(&format!("sleep\0{marker}")));
 }
+
+#[tokio::test]
+async fn what_a_cancelled_script_says_last_is_kept() {
+    let sshd = Sshd::start();
+    let (app, instance) = on(&sshd, App::builder()).await;
+    let begun = sshd.dir().join("begun");
+    let script = format!(
+        "trap 'seq 1 20000; exit' TERM; touch {}; while :; do sleep 0.05; done",
+        begun.display()
+    );
+    let id = post(&app, instance, &script).await;
+    wait_for_file(&begun).await;
+    cancel(&app, id).await;
+    let task = app.wait_ended(id).await;
+    let all: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(task["outcome"], "cancelled");
+    assert_eq!(task["stdout"].as_str().unwrap().len(), all.len());
+    assert_eq!(task["stdout"], all);
+}
