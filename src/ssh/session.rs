@@ -160,17 +160,10 @@ impl Running {
         if let Some(held) = self.held.take() {
             return Received::Message(held);
         }
-        let message = match self.ending.since {
-            None => self.messages.recv().await,
-            Some(since) => {
-                let patience = SILENCE.min(AFTERMATH.saturating_sub(since.elapsed()));
-                match timeout(patience, self.messages.recv()).await {
-                    Ok(message) => message,
-                    Err(_) => return Received::Silence,
-                }
-            }
-        };
-        message.map_or(Received::Lost, Received::Message)
+        match self.ending.since {
+            None => received(self.messages.recv().await),
+            Some(since) => receive_after_exit(&mut self.messages, since).await,
+        }
     }
 
     fn ended(&mut self, event: Event) {
@@ -191,10 +184,28 @@ pub(super) async fn send_signal(channel: &Mutex<Channel>, signal: &str) {
     let _ = channel.lock().await.signal(signal).await;
 }
 
+#[derive(Debug)]
 enum Received {
     Message(Message),
     Silence,
     Lost,
+}
+
+fn received(message: Option<Message>) -> Received {
+    message.map_or(Received::Lost, Received::Message)
+}
+
+async fn receive_after_exit(messages: &mut mpsc::Receiver<Message>, exited: Instant) -> Received {
+    let left = AFTERMATH.saturating_sub(exited.elapsed());
+    // `timeout` with no time left still takes a message that waits, and there always is one where
+    // what was left behind writes without a pause.
+    if left.is_zero() {
+        return Received::Silence;
+    }
+    match timeout(SILENCE.min(left), messages.recv()).await {
+        Ok(message) => received(message),
+        Err(_) => Received::Silence,
+    }
 }
 
 fn start_failed(reason: impl Into<String>) -> Failure {
@@ -203,4 +214,23 @@ fn start_failed(reason: impl Into<String>) -> Failure {
 
 fn lost_at_start(_: Error) -> Failure {
     start_failed("The connection to the machine was lost before the script was started.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_writes_without_a_pause_after_the_exit_is_heard_for_a_while_only() {
+        let (sender, mut messages) = mpsc::channel(2);
+        for _ in 0..2 {
+            let flood = Message::Stdout("y".into());
+            sender.send(flood).await.unwrap();
+        }
+        let now = Instant::now();
+        let soon = receive_after_exit(&mut messages, now).await;
+        assert!(matches!(soon, Received::Message(_)), "{soon:?}");
+        let late = receive_after_exit(&mut messages, now - AFTERMATH).await;
+        assert!(matches!(late, Received::Silence), "{late:?}");
+    }
 }
