@@ -43,11 +43,12 @@ pub struct Target {
     pub host_key: Option<HostKey>,
 }
 
-/// Why no script runs: with what became of the task, and the sentence for a person.
+/// Why no script runs, or why it is not known whether one does: with what became of the task, and the sentence for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Failure {
-    /// `unreachable`, `host_key_refused`, `auth_failed` or `start_failed`.
+    /// `unreachable`, `host_key_refused`, `auth_failed` or `start_failed`: no script was started.
+    /// `lost`: the script was sent, and may have started.
     pub outcome: Outcome,
     /// What happened and what to do.
     pub reason: String,
