@@ -80,9 +80,10 @@ pub enum Event {
     Stdout(Bytes),
     /// It wrote to standard error. At most 64 KiB.
     Stderr(Bytes),
-    /// It exited by itself, and all of its output came before this.
+    /// It exited by itself. All of its output came before this, unless the connection was lost
+    /// after the exit status, or something that it left behind still writes.
     Exited(u32),
-    /// A signal ended it (the name without `SIG`), and all of its output came before this.
+    /// A signal ended it (the name without `SIG`). Its output is as complete as with an exit.
     Signalled(String),
     /// The connection or the channel ended without an exit status; the sentence says how.
     Disconnected(String),

@@ -161,7 +161,6 @@ impl Running {
                 }
                 Received::Silence => return self.tell(""),
                 Received::Lost => {
-                    self.ending.event = None;
                     return self.tell(
                         "The connection to the machine was lost before the script's end was \
                          known; it may still run there.",
@@ -172,6 +171,14 @@ impl Running {
                 return self.tell("");
             }
         }
+    }
+
+    /// How the script ended by itself, [`Event::Exited`] or [`Event::Signalled`], as far as
+    /// [`Running::next`] has come across it: also while `next` still waits for the last of its
+    /// output, which something that it left behind can hold open. Whatever is done to the machine
+    /// from then on does not change it.
+    pub fn ending(&self) -> Option<Event> {
+        self.ending.event.clone()
     }
 
     /// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore
@@ -197,8 +204,8 @@ impl Running {
 
     fn tell(&mut self, otherwise: &str) -> Event {
         self.ending.told = true;
-        let known = self.ending.event.take();
-        known.unwrap_or_else(|| Event::Disconnected(otherwise.into()))
+        self.ending()
+            .unwrap_or_else(|| Event::Disconnected(otherwise.into()))
     }
 }
 
