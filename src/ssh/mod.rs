@@ -16,6 +16,7 @@ mod host_keys;
 mod identities;
 mod known_hosts;
 mod login;
+mod names;
 mod reasons;
 mod session;
 mod terminate;
@@ -98,6 +99,7 @@ pub struct Connector {
 struct Inner {
     timeouts: Timeouts,
     host_keys: config::HostKeys,
+    names: names::Names,
     known_hosts: known_hosts::File,
     identities: identities::Identities,
     /// Logins that run. Each ends by itself once its socket is shut down.
@@ -125,6 +127,7 @@ impl Connector {
                     start: Duration::from_secs(config.start_timeout),
                 },
                 host_keys: config.host_keys,
+                names: names::Names::new(),
                 known_hosts: known_hosts::File::new(config.known_hosts.clone()),
                 identities: identities::Identities::new(
                     config.identities.clone(),
