@@ -25,7 +25,7 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) async fn connect(inner: &Arc<Inner>, target: &Target) -> Result<Session, Failure> {
     let known = inner.known_hosts.lookup(&target.host, target.port).await;
     let known = known.map_err(|error| {
-        let reason = format!("known_hosts cannot be read, so no host key can be trusted: {error}");
+        let reason = format!("known_hosts cannot be read, so no host key can be trusted: {error}.");
         Failure::new(Outcome::HostKeyRefused, reason)
     })?;
     let stream = reach(inner, target).await?;
