@@ -12,14 +12,12 @@ use super::{Failure, Inner, Target, reasons};
 use crate::domain::Outcome;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 16;
 /// How long the other side may leave what we sent unacknowledged.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -27,10 +25,10 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) async fn connect(inner: &Arc<Inner>, target: &Target) -> Result<Session, Failure> {
     let known = inner.known_hosts.lookup(&target.host, target.port).await;
     let known = known.map_err(|error| {
-        let reason = format!("known_hosts cannot be read, so no host key can be trusted: {error}");
+        let reason = format!("known_hosts cannot be read, so no host key can be trusted: {error}.");
         Failure::new(Outcome::HostKeyRefused, reason)
     })?;
-    let stream = reach(target, inner.timeouts.connect).await?;
+    let stream = reach(inner, target).await?;
     let socket = Socket::prepare(&stream).map_err(|error| reasons::network(target, &error))?;
     let shared = Shared::new();
     let login = Login {
@@ -57,11 +55,12 @@ pub(super) async fn connect(inner: &Arc<Inner>, target: &Target) -> Result<Sessi
 }
 
 /// The first address of the name that takes a connection.
-async fn reach(target: &Target, limit: Duration) -> Result<TcpStream, Failure> {
+async fn reach(inner: &Inner, target: &Target) -> Result<TcpStream, Failure> {
+    let limit = inner.timeouts.connect;
     let deadline = Instant::now() + limit;
-    let name = (target.host.as_str(), target.port);
-    let addresses: Vec<SocketAddr> = match timeout_at(deadline, lookup_host(name)).await {
-        Ok(Ok(addresses)) => addresses.take(MAX_ADDRESSES).collect(),
+    let lookup = inner.names.lookup(&target.host, target.port);
+    let addresses = match timeout_at(deadline, lookup).await {
+        Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return Err(reasons::no_such_name(target, &error)),
         Err(_) => return Err(reasons::lookup_timed_out(target, limit)),
     };

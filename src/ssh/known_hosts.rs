@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 const LIMIT: u64 = 16 * 1024 * 1024;
 const DEFAULT_PORT: u16 = 22;
+const REVOKED: &str = "@revoked";
 
 /// The file, wherever the configuration or the user's home has it.
 pub struct File {
@@ -29,14 +30,14 @@ impl File {
     /// What the file says of a host. A missing file says nothing.
     ///
     /// # Errors
-    /// Where the file is there and cannot be read: it could hold a revocation.
+    /// Where the file is there and cannot be read, or a revocation in it cannot be understood: it
+    /// may forbid this very key.
     pub async fn lookup(&self, host: &str, port: u16) -> io::Result<Known> {
         let Some(path) = self.path.clone() else {
             return Ok(Known::default());
         };
         let (parsed, host) = (self.parsed.clone(), host.to_ascii_lowercase());
-        let read = move || match parsed.get(&path, LIMIT, |_, bytes| io::Result::Ok(parse(&bytes)))
-        {
+        let read = move || match parsed.get(&path, LIMIT, |_, bytes| parse(&bytes)) {
             Ok(entries) => Ok(Known::of(&entries, &host, port)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Known::default()),
             Err(error) => Err(error),
@@ -84,8 +85,9 @@ impl Known {
     }
 }
 
-/// The lines that can be read; the others are counted in the log, and nothing of them is shown.
-fn parse(bytes: &[u8]) -> Vec<Entry> {
+/// The lines that can be read. Of the others the log tells the number, and nothing of them is shown;
+/// one that revokes a key is an error.
+fn parse(bytes: &[u8]) -> io::Result<Vec<Entry>> {
     let text = String::from_utf8_lossy(bytes);
     let mut entries = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -95,10 +97,17 @@ fn parse(bytes: &[u8]) -> Vec<Entry> {
         }
         match line.parse() {
             Ok(entry) => entries.push(entry),
+            Err(_) if line.starts_with(REVOKED) => {
+                return Err(io::Error::other(format!(
+                    "line {} begins with {REVOKED} and what follows cannot be understood, so it \
+                     may forbid any key. Fix this line, or remove it",
+                    number + 1
+                )));
+            }
             Err(_) => tracing::warn!(line = number + 1, "known_hosts: a line cannot be read"),
         }
     }
-    entries
+    Ok(entries)
 }
 
 fn matches(patterns: &HostPatterns, name: &str) -> bool {

@@ -16,6 +16,7 @@ mod host_keys;
 mod identities;
 mod known_hosts;
 mod login;
+mod names;
 mod reasons;
 mod session;
 mod terminate;
@@ -43,11 +44,12 @@ pub struct Target {
     pub host_key: Option<HostKey>,
 }
 
-/// Why no script runs: with what became of the task, and the sentence for a person.
+/// Why no script runs, or why it is not known whether one does: with what became of the task, and the sentence for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Failure {
-    /// `unreachable`, `host_key_refused`, `auth_failed` or `start_failed`.
+    /// `unreachable`, `host_key_refused`, `auth_failed` or `start_failed`: no script was started.
+    /// `lost`: the script was sent, and may have started.
     pub outcome: Outcome,
     /// What happened and what to do.
     pub reason: String,
@@ -79,9 +81,10 @@ pub enum Event {
     Stdout(Bytes),
     /// It wrote to standard error. At most 64 KiB.
     Stderr(Bytes),
-    /// It exited by itself, and all of its output came before this.
+    /// It exited by itself. All of its output came before this, unless the connection was lost
+    /// after the exit status, or something that it left behind still writes.
     Exited(u32),
-    /// A signal ended it (the name without `SIG`), and all of its output came before this.
+    /// A signal ended it (the name without `SIG`). Its output is as complete as with an exit.
     Signalled(String),
     /// The connection or the channel ended without an exit status; the sentence says how.
     Disconnected(String),
@@ -96,6 +99,7 @@ pub struct Connector {
 struct Inner {
     timeouts: Timeouts,
     host_keys: config::HostKeys,
+    names: names::Names,
     known_hosts: known_hosts::File,
     identities: identities::Identities,
     /// Logins that run. Each ends by itself once its socket is shut down.
@@ -123,6 +127,7 @@ impl Connector {
                     start: Duration::from_secs(config.start_timeout),
                 },
                 host_keys: config.host_keys,
+                names: names::Names::new(),
                 known_hosts: known_hosts::File::new(config.known_hosts.clone()),
                 identities: identities::Identities::new(
                     config.identities.clone(),

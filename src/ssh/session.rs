@@ -9,7 +9,7 @@ use std::time::Duration;
 use thrussh::client::{Channel, Handle};
 use thrussh::{Error, Sig};
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// After the exit status, how long the machine may be silent before the output counts as complete:
 /// something that the script left in the background holds its stdout open.
@@ -48,45 +48,69 @@ impl Session {
     /// until the connection ends, as thrussh does not answer its close: OpenSSH has ten of them.
     ///
     /// # Errors
-    /// `start_failed` where the server opens no channel, refuses the request or does not answer.
+    /// `start_failed` where the server opens no channel or closes it instead of running the
+    /// command; `lost` where the command was sent and nothing tells whether it runs.
     pub async fn exec(&mut self, command: &str) -> Result<Running, Failure> {
-        let running = self.start_in_time(command).await?;
+        let running = self.start(command).await?;
         self.scripts.retain(|script| script.strong_count() > 0);
         self.scripts.push(Arc::downgrade(&running.channel));
         Ok(running)
     }
 
-    pub(super) async fn start_in_time(&mut self, command: &str) -> Result<Running, Failure> {
+    pub(super) async fn start(&mut self, command: &str) -> Result<Running, Failure> {
         let limit = self.start_timeout;
-        match timeout(limit, self.start(command)).await {
+        let deadline = Instant::now() + limit;
+        let channel = match timeout_at(deadline, self.open()).await {
+            Ok(opened) => opened?,
+            Err(_) => {
+                return Err(start_failed(format!(
+                    "The machine opened no channel for the script within {} s. It may be \
+                     overloaded: see its SSH server's log.",
+                    limit.as_secs_f32()
+                )));
+            }
+        };
+        match timeout_at(deadline, self.request(channel, command)).await {
             Ok(result) => result,
-            Err(_) => Err(start_failed(format!(
-                "The machine did not start the script within {} s. It may be overloaded, or it \
-                 allows this user no commands: see its SSH server's log.",
+            Err(_) => Err(perhaps_started(format!(
+                "The machine did not say within {} s that it started the script: it may have \
+                 started and may still run there. Or the machine is overloaded, or allows this \
+                 user no commands: see its SSH server's log.",
                 limit.as_secs_f32()
             ))),
         }
     }
 
-    async fn start(&mut self, command: &str) -> Result<Running, Failure> {
-        let mut channel = tokio::select! {
-            opened = self.handle.channel_open_session() => opened.map_err(lost_at_start)?,
-            refusal = self.shared.channel_refused() => {
-                return Err(start_failed(format!(
-                    "The machine opened no channel for the script ({refusal}). It may allow no \
-                     more sessions (MaxSessions in sshd_config)."
-                )));
-            }
-        };
+    async fn open(&mut self) -> Result<Channel, Failure> {
+        tokio::select! {
+            opened = self.handle.channel_open_session() => opened.map_err(lost_before_start),
+            refusal = self.shared.channel_refused() => Err(start_failed(format!(
+                "The machine opened no channel for the script ({refusal}). It may allow no more \
+                 sessions (MaxSessions in sshd_config)."
+            ))),
+        }
+    }
+
+    /// From the moment that the command is on its way it may run, and only the machine's own word
+    /// says that it does not. thrussh keeps the word that refuses a request (RFC 4254 section 5.4)
+    /// to itself: that is silence here.
+    async fn request(&mut self, mut channel: Channel, command: &str) -> Result<Running, Failure> {
         let mut messages = self.shared.listen(channel.id());
-        channel.exec(true, command).await.map_err(lost_at_start)?;
-        channel.eof().await.map_err(lost_at_start)?;
+        let sent = channel.exec(true, command).await;
+        sent.map_err(lost_before_start)?;
+        // A connection that is gone shows in what comes back.
+        let _ = channel.eof().await;
         let held = match messages.recv().await {
             Some(Message::Accepted) => None,
             Some(Message::Closed) => {
                 return Err(start_failed("The machine refused to run the script."));
             }
-            None => return Err(lost_at_start(Error::Disconnect)),
+            None => {
+                return Err(perhaps_started(
+                    "The connection was lost before the machine said that it started the script: \
+                     it may have started and may still run there.",
+                ));
+            }
             // The script's own words: the request was taken, whatever became of the answer.
             other => other,
         };
@@ -137,7 +161,6 @@ impl Running {
                 }
                 Received::Silence => return self.tell(""),
                 Received::Lost => {
-                    self.ending.event = None;
                     return self.tell(
                         "The connection to the machine was lost before the script's end was \
                          known; it may still run there.",
@@ -150,6 +173,14 @@ impl Running {
         }
     }
 
+    /// How the script ended by itself, [`Event::Exited`] or [`Event::Signalled`], as far as
+    /// [`Running::next`] has come across it: also while `next` still waits for the last of its
+    /// output, which something that it left behind can hold open. Whatever is done to the machine
+    /// from then on does not change it.
+    pub fn ending(&self) -> Option<Event> {
+        self.ending.event.clone()
+    }
+
     /// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore
     /// it: OpenSSH does for root.
     pub async fn signal(&mut self, signal: &str) {
@@ -160,17 +191,10 @@ impl Running {
         if let Some(held) = self.held.take() {
             return Received::Message(held);
         }
-        let message = match self.ending.since {
-            None => self.messages.recv().await,
-            Some(since) => {
-                let patience = SILENCE.min(AFTERMATH.saturating_sub(since.elapsed()));
-                match timeout(patience, self.messages.recv()).await {
-                    Ok(message) => message,
-                    Err(_) => return Received::Silence,
-                }
-            }
-        };
-        message.map_or(Received::Lost, Received::Message)
+        match self.ending.since {
+            None => received(self.messages.recv().await),
+            Some(since) => receive_after_exit(&mut self.messages, since).await,
+        }
     }
 
     fn ended(&mut self, event: Event) {
@@ -180,8 +204,8 @@ impl Running {
 
     fn tell(&mut self, otherwise: &str) -> Event {
         self.ending.told = true;
-        let known = self.ending.event.take();
-        known.unwrap_or_else(|| Event::Disconnected(otherwise.into()))
+        self.ending()
+            .unwrap_or_else(|| Event::Disconnected(otherwise.into()))
     }
 }
 
@@ -191,16 +215,57 @@ pub(super) async fn send_signal(channel: &Mutex<Channel>, signal: &str) {
     let _ = channel.lock().await.signal(signal).await;
 }
 
+#[derive(Debug)]
 enum Received {
     Message(Message),
     Silence,
     Lost,
 }
 
+fn received(message: Option<Message>) -> Received {
+    message.map_or(Received::Lost, Received::Message)
+}
+
+async fn receive_after_exit(messages: &mut mpsc::Receiver<Message>, exited: Instant) -> Received {
+    let left = AFTERMATH.saturating_sub(exited.elapsed());
+    // `timeout` with no time left still takes a message that waits, and there always is one where
+    // what was left behind writes without a pause.
+    if left.is_zero() {
+        return Received::Silence;
+    }
+    match timeout(SILENCE.min(left), messages.recv()).await {
+        Ok(message) => received(message),
+        Err(_) => Received::Silence,
+    }
+}
+
 fn start_failed(reason: impl Into<String>) -> Failure {
     Failure::new(Outcome::StartFailed, reason)
 }
 
-fn lost_at_start(_: Error) -> Failure {
+fn lost_before_start(_: Error) -> Failure {
     start_failed("The connection to the machine was lost before the script was started.")
+}
+
+fn perhaps_started(reason: impl Into<String>) -> Failure {
+    Failure::new(Outcome::Lost, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_writes_without_a_pause_after_the_exit_is_heard_for_a_while_only() {
+        let (sender, mut messages) = mpsc::channel(2);
+        for _ in 0..2 {
+            let flood = Message::Stdout("y".into());
+            sender.send(flood).await.unwrap();
+        }
+        let now = Instant::now();
+        let soon = receive_after_exit(&mut messages, now).await;
+        assert!(matches!(soon, Received::Message(_)), "{soon:?}");
+        let late = receive_after_exit(&mut messages, now - AFTERMATH).await;
+        assert!(matches!(late, Received::Silence), "{late:?}");
+    }
 }

@@ -8,6 +8,7 @@
 
 use super::Event;
 use super::session::{Running, Session, send_signal};
+use crate::domain::Outcome;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -63,16 +64,20 @@ impl Session {
         let seconds = grace.as_millis().div_ceil(1000);
         let program = PROGRAM.replace("GRACE", &seconds.to_string());
         let limit = grace + self.start_timeout + SLACK;
-        match self.start_in_time(&program).await {
+        match self.start(&program).await {
             Ok(mut running) => match timeout(limit, answer(&mut running)).await {
                 Ok(termination) => termination,
                 Err(_) => unconfirmed("The machine did not say in time what became of it."),
             },
             Err(refused) => {
                 self.signal_scripts(grace).await;
+                // `lost` speaks of a script that may run: here that is only what ends scripts.
+                let why = match refused.outcome {
+                    Outcome::Lost => "It gave no answer to a command that ends it.",
+                    _ => &refused.reason,
+                };
                 unconfirmed(format!(
-                    "The machine was asked to end it by signals, which it need not heed. {}",
-                    refused.reason
+                    "The machine was asked to end it by signals, which it need not heed. {why}"
                 ))
             }
         }

@@ -37,6 +37,8 @@ pub enum Behaviour {
     RefusesExec,
     /// It closes the channel instead of running the command.
     ClosesOnExec,
+    /// It drops the connection instead of answering.
+    DropsOnExec,
     /// It says something and closes the channel, with no exit status.
     EndsWithoutStatus,
     /// It drops the connection in the middle of the output.
@@ -191,6 +193,7 @@ impl Handler for Commands {
             Behaviour::IgnoresExec => {}
             Behaviour::RefusesExec => session.channel_failure(channel),
             Behaviour::ClosesOnExec => session.close(channel),
+            Behaviour::DropsOnExec => self.socket.shutdown(std::net::Shutdown::Both).unwrap(),
             _ => {
                 session.channel_success(channel);
                 let socket = self.socket.try_clone().unwrap();

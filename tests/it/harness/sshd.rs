@@ -148,10 +148,11 @@ impl Builder {
 
     fn spawn(&self, dir: &Path, address: SocketAddr) -> Child {
         let mut config = self.lines.join("\n");
+        // A home of its own: the shell files of whoever runs the tests take their time.
         config.push_str(&format!(
             "\nListenAddress {}\nPort {}\nPidFile none\nUsePAM no\nStrictModes no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\n\
-             MaxStartups 1000\nAuthorizedKeysFile {}/authorized_keys\n",
+             MaxStartups 1000\nAuthorizedKeysFile {2}/authorized_keys\nSetEnv HOME={2}\n",
             address.ip(),
             address.port(),
             dir.display()

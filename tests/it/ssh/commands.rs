@@ -70,10 +70,22 @@ async fn what_a_script_leaves_behind_does_not_hold_up_its_end() {
     let sshd = Sshd::start();
     let mut session = connect(&sshd).await;
     let begun = Instant::now();
-    let ran = run(&mut session, "sleep 30 & echo $!; exit 4").await;
-    assert_eq!(ran.end, Some(Event::Exited(4)));
+    let script = "sleep 30 & echo $!; exit 4";
+    let mut running = session.exec(script).await.unwrap();
+    assert_eq!(running.ending(), None);
+    let Event::Stdout(left) = running.next().await else {
+        panic!("it says what it leaves behind");
+    };
+    // Its exit is known while its output is still held open.
+    while running.ending().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        let wait = tokio::time::timeout(Duration::from_millis(50), running.next());
+        assert!(wait.await.is_err());
+    }
+    assert_eq!(running.ending(), Some(Event::Exited(4)));
+    assert_eq!(drain(&mut running).await.end, Some(Event::Exited(4)));
     assert!(begun.elapsed() < Duration::from_secs(15));
-    let left = String::from_utf8(ran.stdout).unwrap();
+    let left = String::from_utf8(left.to_vec()).unwrap();
     run(&mut session, &format!("kill {left}")).await;
 }
 

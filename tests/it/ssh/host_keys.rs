@@ -208,6 +208,23 @@ async fn a_revoked_key_is_refused_first_of_all() {
 }
 
 #[tokio::test]
+async fn a_revocation_that_cannot_be_understood_trusts_nobody_and_names_its_line() {
+    let sshd = Sshd::start();
+    let key = public_key(&sshd.host_key(Kind::Ed25519));
+    let good = format!("{} {key}", place(&sshd));
+    for bad in ["@revoked", "\t@revoked * ssh-ed25519 AAAA", "@revoked* x y"] {
+        known_hosts(&sshd, &format!("{good}\nnot a line\n{bad}\n"));
+        let reason = refused(&sshd, &config(&sshd)).await.reason;
+        assert!(
+            reason.contains("line 3 ") && reason.contains("Fix this line, or remove it"),
+            "{bad}: {reason}"
+        );
+    }
+    known_hosts(&sshd, &format!("{good}\nnot a line\n# @revoked\n"));
+    attempt(&config(&sshd), &target(&sshd)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_line_that_is_added_later_counts_at_once() {
     let sshd = Sshd::start();
     let connector = wsexec::ssh::Connector::new(&strict(&sshd));
