@@ -6,17 +6,54 @@ use crate::domain::{
     Result, State,
 };
 use crate::service::TaskUpdate;
-use poem_openapi::types::Example;
-use poem_openapi::{Object, Union};
+use poem_openapi::Object;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use url::Url;
 
-/// An integer, or a string that holds one.
-#[derive(Union)]
-enum NumberOrText {
-    Number(i64),
-    Text(String),
+/// An integer, or a string that holds one. Written out, because what poem-openapi makes of a union
+/// is said to be an object, which neither of the two is.
+struct NumberOrText(i64);
+
+impl Type for NumberOrText {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "NumberOrText".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            any_of: vec![i64::schema_ref(), String::schema_ref()],
+            ..MetaSchema::ANY
+        }))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ToJSON for NumberOrText {
+    fn to_json(&self) -> Option<Value> {
+        self.0.to_json()
+    }
+}
+
+impl ParseFromJSON for NumberOrText {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let number = i64::parse_from_json(value).map_err(ParseError::propagate)?;
+        Ok(Self(number))
+    }
 }
 
 /// What is needed to post a task.
@@ -43,7 +80,7 @@ impl Example for NewTaskBody {
         Self {
             name: "ls".into(),
             tag: Some("essai".into()),
-            instance: NumberOrText::Number(1),
+            instance: NumberOrText(1),
             script: "ls -als".into(),
             user: "antoine".into(),
             timeout: Some(600),
@@ -222,7 +259,7 @@ impl Example for TaskChangeBody {
             state: None,
             name: None,
             tag: None,
-            rc: Some(NumberOrText::Text("5".into())),
+            rc: Some(NumberOrText(5)),
             stdout: Some("ok".into()),
             stderr: None,
         }

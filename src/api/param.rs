@@ -21,7 +21,10 @@ impl Value for String {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        Ok(text.to_owned())
+        match text.contains('\0') {
+            true => Err("must not hold a NUL character".into()),
+            false => Ok(text.to_owned()),
+        }
     }
 }
 
@@ -46,8 +49,9 @@ impl<const MIN: i64, const MAX: i64> Value for Int<MIN, MAX> {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse()
-            .ok()
+        Some(text)
+            .filter(|text| !text.starts_with('+'))
+            .and_then(|text| text.parse().ok())
             .filter(|number| (MIN..=MAX).contains(number))
             .map(Self)
             .ok_or_else(|| format!("must be an integer from {MIN} to {MAX}"))
@@ -94,6 +98,11 @@ impl<'a, T: Value> ApiExtractor<'a> for Query<T> {
         };
         if values.next().is_some() {
             return Err(Error::field(options.name, "must be given once").into());
+        }
+        // What is not UTF-8 was decoded to U+FFFD, which hardly anybody means.
+        let meant = || query.to_ascii_uppercase().contains("%EF%BF%BD");
+        if value.contains(char::REPLACEMENT_CHARACTER) && !meant() {
+            return Err(Error::field(options.name, "must be UTF-8, percent-encoded").into());
         }
         read(options.name, &value).map(|value| Self(Some(value)))
     }
@@ -164,7 +173,16 @@ mod tests {
         for good in ["1", "9223372036854775807"] {
             assert!(Id::parse(good).is_ok(), "{good}");
         }
-        for bad in ["0", "-1", "abc", "", "1.0", " 1", "99999999999999999999"] {
+        for bad in [
+            "0",
+            "-1",
+            "+1",
+            "abc",
+            "",
+            "1.0",
+            " 1",
+            "99999999999999999999",
+        ] {
             assert!(Id::parse(bad).is_err(), "{bad}");
         }
     }

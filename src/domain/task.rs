@@ -255,6 +255,13 @@ impl Ending {
         }
     }
 
+    /// Adds a sentence for a person, in the place of what stands there.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
     /// Adds the signal that the script is known to have died of.
     #[must_use]
     pub fn with_signal(mut self, signal: Option<String>) -> Self {
@@ -265,6 +272,11 @@ impl Ending {
     /// Why.
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// The sentence for a person, if there is one.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// The signal that the script died of, if it is known.

@@ -150,10 +150,12 @@ pub fn host(text: &str) -> Check {
             && !l.starts_with('-')
             && !l.ends_with('-')
     };
-    let last_is_number = text
-        .rsplit('.')
-        .next()
-        .is_none_or(|l| l.bytes().all(|b| b.is_ascii_digit()));
+    // Resolvers take such a name, and one in hexadecimal, for an address (inet_aton(3)).
+    let number = |l: &str| match l.strip_prefix("0x").or_else(|| l.strip_prefix("0X")) {
+        Some(hexadecimal) => hexadecimal.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => l.bytes().all(|b| b.is_ascii_digit()),
+    };
+    let last_is_number = text.rsplit('.').next().is_none_or(number);
     require(
         text.len() <= 253 && text.split('.').all(label) && !last_is_number,
         MESSAGE,
@@ -209,6 +211,7 @@ mod tests {
             "a_b",
             "256.1.1.1",
             "1.2.3",
+            "0x7f000001",
             "a..b",
             ".",
             "a.",

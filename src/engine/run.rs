@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long until a write that the store refused is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// What the record says where the output was not waited for to its end.
+const LEFT_BEHIND: &str = "The script has exited. Something that it left behind still held its output open; what \
+    that writes from now on is not kept.";
 /// How long the last output of a script that was ended may take to arrive.
 const REST: Duration = Duration::from_secs(2);
 
@@ -147,8 +150,21 @@ impl Run<'_> {
     async fn follow(&mut self, session: Session, mut running: Running) -> Ending {
         let told = self.told_to_end();
         match self.take_until(&mut running, told).await {
+            Until::Ended(ending) if running.was_cut() => ending.with_reason(LEFT_BEHIND),
             Until::Ended(ending) => ending,
-            Until::Stopped(cause) => self.end(session, Some(running), cause).await,
+            Until::Stopped(cause) => {
+                // Where the script has ended by itself and only something that it left behind
+                // goes on, the script's own end stands.
+                let own = running.ending().and_then(|event| self.take(event));
+                let ended = self.end(session, Some(running), cause).await;
+                match (own, ended.reason()) {
+                    (Some(own), Some(reason)) => {
+                        own.with_reason(format!("The script had exited by itself. {reason}"))
+                    }
+                    (Some(own), None) => own,
+                    (None, _) => ended,
+                }
+            }
         }
     }
 
@@ -208,7 +224,9 @@ impl Run<'_> {
         };
         let (outcome, what) = self.describe(cause);
         let reason = match termination {
-            Ok(Termination::Confirmed) => format!("{what} Nothing of it is left on the instance."),
+            Ok(Termination::Confirmed) => {
+                format!("{what} Nothing of its session is left on the instance.")
+            }
             Ok(Termination::Unconfirmed(why)) => {
                 format!(
                     "{what} It is not confirmed that nothing of it is left on the instance. {why}"

@@ -46,10 +46,17 @@ impl Site {
         if let Some(url) = &self.public_url {
             return url.clone();
         }
-        match authority(request) {
-            Some(authority) if self.is_ours(authority.host()) => format!("https://{authority}"),
-            _ => self.listening.clone(),
-        }
+        authority(request)
+            .filter(|authority| self.is_ours(authority.host()))
+            .and_then(|authority| {
+                let host = authority.host();
+                // Nothing is reflected but a name of ours and a number.
+                match authority.as_str().strip_prefix(host)?.strip_prefix(':') {
+                    None => Some(format!("https://{host}")),
+                    Some(port) => Some(format!("https://{host}:{}", port.parse::<u16>().ok()?)),
+                }
+            })
+            .unwrap_or_else(|| self.listening.clone())
     }
 
     /// Whether an `Origin` is this service: the host that the request itself was sent to, or the
@@ -68,8 +75,12 @@ impl Site {
     }
 
     fn is_ours(&self, host: &str) -> bool {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(ip) = bare.parse::<IpAddr>() {
+        let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let ip = match bracketed {
+            Some(ip) => ip.parse().ok().map(IpAddr::V6),
+            None => host.parse().ok().map(IpAddr::V4),
+        };
+        if let Some(ip) = ip {
             return self.addresses.contains(&ip);
         }
         let host = host.to_ascii_lowercase();

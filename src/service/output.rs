@@ -180,14 +180,8 @@ impl OutputReader {
                     offset,
                     mut bytes,
                 }) => {
-                    // No further than what was there when the reader was opened.
-                    let limit = match self.amended {
-                        Some(_) => u64::MAX,
-                        None => self.task.stream(stream).bytes,
-                    };
-                    bytes.truncate(
-                        usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX),
-                    );
+                    let most = self.still_wanted(stream, offset);
+                    bytes.truncate(usize::try_from(most).unwrap_or(usize::MAX));
                     self.given += bytes.len() as u64;
                     let skipped = self.skip.min(bytes.len() as u64);
                     self.skip -= skipped;
@@ -206,6 +200,20 @@ impl OutputReader {
         }
     }
 
+    /// How much of what stands at an offset belongs to what was there when the reader was opened.
+    fn still_wanted(&self, stream: Stream, offset: u64) -> u64 {
+        if self.amended.is_some() {
+            return u64::MAX;
+        }
+        if self.kept().is_some() {
+            return self.task.stream(stream).bytes.saturating_sub(offset);
+        }
+        // A tail that moves is read where it is by now, and no more than there was.
+        let was = |stream: &Stream| self.task.stream(*stream).kept();
+        let kept: u64 = self.streams.iter().map(was).sum();
+        kept.saturating_sub(self.given)
+    }
+
     /// Reads on. False where there is no more.
     async fn fill(&mut self) -> Result<bool> {
         if let Some(text) = &mut self.amended {
@@ -221,12 +229,8 @@ impl OutputReader {
             }
             return Ok(fresh);
         }
-        let behind = |cursor: &[u64; 2]| {
-            let left =
-                |stream: &&Stream| cursor[**stream as usize] < self.task.stream(**stream).bytes;
-            self.streams.iter().any(|stream| left(&stream))
-        };
-        if !behind(&self.cursor) {
+        let wanted = |stream: &Stream| self.still_wanted(*stream, self.cursor[*stream as usize]);
+        if self.streams.iter().map(wanted).all(|most| most == 0) {
             return Ok(false);
         }
         let mut cursor = self.cursor;

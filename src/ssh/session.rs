@@ -136,6 +136,7 @@ pub struct Running {
 struct Ending {
     event: Option<Event>,
     no_more_output: bool,
+    cut: bool,
     since: Option<Instant>,
     told: bool,
 }
@@ -159,7 +160,10 @@ impl Running {
                     return self
                         .tell("The machine closed the script's channel without an exit status.");
                 }
-                Received::Silence => return self.tell(""),
+                Received::Silence => {
+                    self.ending.cut = true;
+                    return self.tell("");
+                }
                 Received::Lost => {
                     return self.tell(
                         "The connection to the machine was lost before the script's end was \
@@ -179,6 +183,12 @@ impl Running {
     /// from then on does not change it.
     pub fn ending(&self) -> Option<Event> {
         self.ending.event.clone()
+    }
+
+    /// Whether the end was told while something that the script left behind still held its output
+    /// open: what that writes from then on is not taken.
+    pub fn was_cut(&self) -> bool {
+        self.ending.cut
     }
 
     /// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore

@@ -1,4 +1,4 @@
-use super::{cancel, is_current, on, post, runs, wait_for_file};
+use super::{cancel, is_current, on, post, runs, wait_for, wait_for_file};
 use crate::harness::app::App;
 use crate::harness::sshd::{Sshd, user};
 use serde_json::json;
@@ -57,7 +57,7 @@ async fn a_cancel_leaves_nothing_of_the_script_and_keeps_its_output() {
     assert!(!runs(&format!("sleep\0{marker}")), "{}", task["reason"]);
     assert_eq!(
         task["reason"],
-        "Cancelled on request. Nothing of it is left on the instance."
+        "Cancelled on request. Nothing of its session is left on the instance."
     );
 }
 
@@ -108,4 +108,26 @@ async fn what_a_cancelled_script_says_last_is_kept() {
     assert_eq!(task["outcome"], "cancelled");
     assert_eq!(task["stdout"].as_str().unwrap().len(), all.len());
     assert_eq!(task["stdout"], all);
+}
+
+#[tokio::test]
+async fn a_cancel_after_the_scripts_own_end_keeps_its_exit_code() {
+    let sshd = Sshd::start();
+    let (app, instance) = on(&sshd, App::builder().config("[engine]\ncancel_grace = 1")).await;
+    let marker = format!("6{}", sshd.port());
+    // What is left behind holds stdout, so that the end of the output does not come.
+    let script = format!("(while :; do echo left; sleep 0.2; done; : {marker}) & exit 4");
+    let id = post(&app, instance, &script).await;
+    app.wait_until(id, |task| task["stdout_bytes"].as_u64() > Some(4))
+        .await;
+    cancel(&app, id).await;
+    let task = app.wait_ended(id).await;
+    assert_eq!((&task["state"], &task["rc"]), (&json!("DONE"), &json!(4)));
+    let reason = task["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("The script had exited by itself."),
+        "{reason}"
+    );
+    // Its next word finds nobody.
+    wait_for(|| !runs(&marker), "the end of what it left behind").await;
 }

@@ -76,6 +76,39 @@ async fn a_gap_is_told_by_where_it_lies_in_the_body_that_is_read() {
 }
 
 #[tokio::test]
+async fn a_running_flood_is_shown_with_its_head_and_its_tail() {
+    let sshd = Sshd::start();
+    let config = "[engine]\ncancel_grace = 1\noutput_limit = 1048576";
+    let (app, instance) = on(&sshd, App::builder().config(config)).await;
+    let id = post(&app, instance, "yes").await;
+    app.wait_until(id, |task| !task["stdout_gap"].is_null())
+        .await;
+    for _ in 0..5 {
+        let task = app.wait_until(id, |_| true).await;
+        let left_out = task["stdout_gap"]["length"].as_u64().unwrap();
+        let kept = task["stdout_bytes"].as_u64().unwrap() - left_out;
+        assert_eq!(task["stdout"].as_str().unwrap().len() as u64, kept);
+    }
+    super::cancel(&app, id).await;
+    app.wait_ended(id).await;
+}
+
+#[tokio::test]
+async fn output_that_is_not_waited_for_is_told_as_such() {
+    let sshd = Sshd::start();
+    let (app, instance) = on(&sshd, App::builder()).await;
+    let task = app
+        .run(instance, &user(), "sleep 8 & echo first; exit 2")
+        .await;
+    assert_eq!(
+        (&task["rc"], &task["stdout"]),
+        (&json!(2), &json!("first\n"))
+    );
+    let reason = task["reason"].as_str().unwrap();
+    assert!(reason.contains("left behind"), "{reason}");
+}
+
+#[tokio::test]
 async fn both_streams_can_be_read_in_the_order_they_came() {
     let sshd = Sshd::start();
     let (app, instance) = on(&sshd, App::builder()).await;
