@@ -17,6 +17,8 @@
 //! use cases), [`http`] (what both front ends share), [`api`] (JSON), [`ui`] (pages), [`app`]
 //! (puts the parts together), [`cli`] (one file for each subcommand).
 
+#![forbid(unsafe_code)]
+
 pub mod api;
 pub mod app;
 pub mod auth;
