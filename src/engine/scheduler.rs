@@ -67,7 +67,6 @@ async fn claim(shared: &Arc<Shared>) -> bool {
             for (task, instance) in claims.claimed {
                 let place = shared.slots.take(instance.id);
                 let cancel = shared.cancels.register(task.id);
-                shared.feed.changed(task.id);
                 shared
                     .work
                     .spawn(run::run(Arc::clone(shared), task, instance, cancel, place));
