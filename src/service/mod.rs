@@ -2,6 +2,7 @@
 //! line call, and nothing else reaches the store or the engine.
 
 mod actor;
+mod events;
 mod instances;
 mod login;
 mod output;
@@ -11,7 +12,8 @@ mod users;
 
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
 pub use actor::{Action, Actor};
-pub use output::{EventId, Events, OutputReader, TaskEvent, View};
+pub use events::{EventId, Events, TaskEvent};
+pub use output::{OutputReader, View};
 
 use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{Clock, Error, Result};

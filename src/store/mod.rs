@@ -12,6 +12,8 @@ mod idempotency;
 mod instances;
 mod migrate;
 mod output;
+mod output_read;
+mod output_runs;
 mod readers;
 mod sessions;
 mod tasks;
