@@ -2,6 +2,7 @@
 
 mod cancel;
 mod host_keys;
+mod logs;
 mod order;
 mod output;
 mod restart;
