@@ -1,7 +1,8 @@
 use super::Store;
+use super::conditions::Conditions;
 use super::fault::Fault;
 use super::idempotency::{self, Scope};
-use super::tasks::{Conditions, unknown_word};
+use super::rows::unknown_word;
 use crate::domain::{
     Error, HostKey, Idempotency, IfMatch, Instance, InstanceChange, InstanceFilter, InstanceId,
     InstanceState, NewInstance, Page, Result,

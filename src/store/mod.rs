@@ -6,6 +6,7 @@
 
 mod amendments;
 mod check;
+mod conditions;
 mod disk;
 mod fault;
 mod idempotency;
@@ -15,6 +16,7 @@ mod output;
 mod output_read;
 mod output_runs;
 mod readers;
+mod rows;
 mod sessions;
 mod tasks;
 mod users;

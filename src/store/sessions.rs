@@ -60,7 +60,7 @@ impl Store {
                 |row| {
                     let role: String = row.get(2)?;
                     let role =
-                        Role::parse(&role).ok_or_else(|| super::tasks::unknown_word(2, role))?;
+                        Role::parse(&role).ok_or_else(|| super::rows::unknown_word(2, role))?;
                     Ok((UserId(row.get(0)?), row.get(1)?, role, row.get(3)?))
                 },
             )

@@ -1,11 +1,12 @@
+use super::conditions::Conditions;
 use super::fault::Fault;
 use super::idempotency::{self, Scope};
+use super::rows::unknown_word;
 use super::{Store, instances, output};
 use crate::domain::{
     Ending, Error, Gap, Idempotency, IfMatch, Instance, InstanceId, InstanceState, NewTask, Order,
     Outcome, Page, Result, State, Stream, StreamInfo, Task, TaskFilter, TaskId, TaskUpdate,
 };
-use rusqlite::types::{ToSql, Type};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
 
@@ -18,15 +19,6 @@ const COLUMNS: &str = "id, name, tag, instance, script, user, state, outcome, re
 
 /// Ids that one read looks through for a text.
 const WINDOW: i64 = 20_000;
-
-/// A word in the store that this program does not know.
-pub(super) fn unknown_word(column: usize, word: String) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(
-        column,
-        Type::Text,
-        format!("unknown word {word}").into(),
-    )
-}
 
 fn stream_info(row: &Row, first: usize) -> rusqlite::Result<StreamInfo> {
     let offset: Option<u64> = row.get(first + 1)?;
@@ -101,84 +93,6 @@ fn put(c: &Connection, it: &Task) -> rusqlite::Result<()> {
         it.version
     ])?;
     Ok(())
-}
-
-/// The `WHERE`, `ORDER BY` and `LIMIT` of a list, with their values.
-pub(super) struct Conditions {
-    terms: Vec<String>,
-    values: Vec<Box<dyn ToSql + Send>>,
-    tail: String,
-}
-
-impl Conditions {
-    pub(super) fn page(page: Page) -> Self {
-        let order = match page.order {
-            Order::Asc => "ASC",
-            Order::Desc => "DESC",
-        };
-        let limit = page.limit.map_or(-1, i64::from);
-        let mut it = Self {
-            terms: Vec::new(),
-            values: Vec::new(),
-            tail: format!("ORDER BY id {order} LIMIT {limit}"),
-        };
-        it.compare("id", ">", page.after);
-        it.compare("id", "<", page.before);
-        it
-    }
-
-    pub(super) fn equal(&mut self, column: &str, value: Option<impl ToSql + Send + 'static>) {
-        self.compare(column, "=", value);
-    }
-
-    fn compare(
-        &mut self,
-        column: &str,
-        operator: &str,
-        value: Option<impl ToSql + Send + 'static>,
-    ) {
-        if let Some(value) = value {
-            self.values.push(Box::new(value));
-            self.terms
-                .push(format!("{column} {operator} ?{}", self.values.len()));
-        }
-    }
-
-    /// The text stands, as it is, in one of the columns.
-    pub(super) fn contains(&mut self, columns: &[&str], text: Option<&str>) {
-        if let Some(text) = text {
-            let escaped = text
-                .replace('\\', "\\\\")
-                .replace('%', "\\%")
-                .replace('_', "\\_");
-            self.values.push(Box::new(format!("%{escaped}%")));
-            let place = self.values.len();
-            let any: Vec<_> = columns
-                .iter()
-                .map(|c| format!("{c} LIKE ?{place} ESCAPE '\\'"))
-                .collect();
-            self.terms.push(format!("({})", any.join(" OR ")));
-        }
-    }
-
-    pub(super) fn select<T>(
-        &self,
-        c: &Connection,
-        columns: &str,
-        table: &str,
-        map: fn(&Row) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<T>> {
-        let filter = if self.terms.is_empty() {
-            "TRUE".to_owned()
-        } else {
-            self.terms.join(" AND ")
-        };
-        let sql = format!("SELECT {columns} FROM {table} WHERE {filter} {}", self.tail);
-        let values = self.values.iter().map(|v| v.as_ref() as &dyn ToSql);
-        c.prepare_cached(&sql)?
-            .query_map(rusqlite::params_from_iter(values), map)?
-            .collect()
-    }
 }
 
 /// Where the instance is given, its index is the one to take, whatever else is: a `+` keeps the

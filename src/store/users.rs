@@ -9,7 +9,7 @@ fn user(row: &Row) -> rusqlite::Result<User> {
     Ok(User {
         id: UserId(row.get(0)?),
         name: row.get(1)?,
-        role: Role::parse(&role).ok_or_else(|| super::tasks::unknown_word(2, role))?,
+        role: Role::parse(&role).ok_or_else(|| super::rows::unknown_word(2, role))?,
         password_hash: Secret::new(row.get::<_, String>(3)?),
     })
 }
