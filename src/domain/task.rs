@@ -434,11 +434,6 @@ pub struct Amendment {
 }
 
 impl Amendment {
-    /// Whether it changes nothing at all.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Checks the fields that have rules.
     ///
     /// # Errors

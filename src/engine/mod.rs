@@ -111,10 +111,9 @@ impl Engine {
         self.shared.slots.mark(instance);
     }
 
-    /// A task's cancel is on record: whoever runs it is told, and whoever watches it.
+    /// A task's cancel is on record: whoever runs it is told.
     pub fn cancel(&self, task: TaskId) {
         self.shared.cancels.cancel(task);
-        self.shared.feed.changed(task);
     }
 
     /// Tells of each change of a task from now on.

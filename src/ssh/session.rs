@@ -191,12 +191,6 @@ impl Running {
         self.ending.cut
     }
 
-    /// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore
-    /// it: OpenSSH does for root.
-    pub async fn signal(&mut self, signal: &str) {
-        send_signal(&self.channel, signal).await;
-    }
-
     async fn receive(&mut self) -> Received {
         if let Some(held) = self.held.take() {
             return Received::Message(held);
@@ -219,7 +213,8 @@ impl Running {
     }
 }
 
-/// A connection that is gone shows in what the command's reader gets.
+/// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore it:
+/// OpenSSH does for root. A connection that is gone shows in what the command's reader gets.
 pub(super) async fn send_signal(channel: &Mutex<Channel>, signal: &str) {
     let signal = Sig::Custom(signal.to_owned());
     let _ = channel.lock().await.signal(signal).await;
