@@ -119,7 +119,7 @@ impl Run<'_> {
             return Ok(());
         }
         let key = session.host_key();
-        let refused = |outcome, reason| Err(Failure { outcome, reason });
+        let refused = |outcome, reason| Err(Failure::new(outcome, reason));
         match self
             .shared
             .store
