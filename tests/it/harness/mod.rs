@@ -7,3 +7,4 @@ pub mod client;
 pub mod process;
 pub mod scripted;
 pub mod sshd;
+pub mod users;

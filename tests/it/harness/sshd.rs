@@ -1,5 +1,6 @@
 //! A real OpenSSH server on a loopback port, with keys made for the run.
 
+use super::users::User;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -80,7 +81,9 @@ pub fn fingerprint(path: &Path) -> String {
     text.split_whitespace().nth(1).unwrap().to_owned()
 }
 
-/// The user that the tests run as, whom the server lets in.
+pub use super::users::throwaway_user;
+
+/// The user that the tests run as, whom a server lets in unless told otherwise.
 pub fn user() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout)
@@ -94,6 +97,8 @@ pub struct Builder {
     address: IpAddr,
     host_keys: Vec<Kind>,
     lines: Vec<String>,
+    shell: Option<String>,
+    user: Option<User>,
 }
 
 impl Builder {
@@ -115,6 +120,21 @@ impl Builder {
         self
     }
 
+    /// Another login shell for the user that the tests run as, on this server alone: it reads a
+    /// passwd of its own (nss_wrapper, Debian's libnss-wrapper). The home is [`Sshd::dir`].
+    pub fn login_shell(mut self, shell: &str) -> Self {
+        assert!(Path::new(shell).exists(), "{shell} is not installed");
+        self.shell = Some(shell.to_owned());
+        self
+    }
+
+    /// Lets this user in, in its own home, instead of the user that the tests run as. The user is
+    /// gone with the server.
+    pub fn user(mut self, user: User) -> Self {
+        self.user = Some(user);
+        self
+    }
+
     /// Starts it and waits until it takes connections.
     pub fn start(self) -> Sshd {
         if rustix::process::getuid().is_root() {
@@ -122,41 +142,49 @@ impl Builder {
         }
         let dir = tempfile::tempdir().unwrap();
         keygen(&dir.path().join("client"), Kind::Ed25519, "RFC4716", "");
-        fs::copy(
-            dir.path().join("client.pub"),
-            dir.path().join("authorized_keys"),
-        )
-        .unwrap();
+        let authorized_keys = match &self.user {
+            Some(user) => user.authorized_keys(),
+            None => dir.path().join("authorized_keys"),
+        };
+        fs::copy(dir.path().join("client.pub"), &authorized_keys).unwrap();
         for kind in &self.host_keys {
             host_key(dir.path(), *kind);
         }
         // Between the choice of a port and sshd's bind somebody else may take it.
         for _ in 0..20 {
             let address = free_port(self.address);
-            let child = self.spawn(dir.path(), address);
+            let child = self.spawn(dir.path(), &authorized_keys, address);
             if let Some(child) = wait_until_up(child, address) {
+                assert!(
+                    !log(dir.path()).contains("cannot be preloaded"),
+                    "another login shell needs nss_wrapper (apt install libnss-wrapper)"
+                );
                 return Sshd {
                     address,
                     dir,
                     child,
+                    authorized_keys,
+                    user: self.user,
                 };
             }
         }
-        let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-        panic!("sshd does not start: {log}");
+        panic!("sshd does not start: {}", log(dir.path()));
     }
 
-    fn spawn(&self, dir: &Path, address: SocketAddr) -> Child {
+    fn spawn(&self, dir: &Path, authorized_keys: &Path, address: SocketAddr) -> Child {
         let mut config = self.lines.join("\n");
-        // A home of its own: the shell files of whoever runs the tests take their time.
         config.push_str(&format!(
             "\nListenAddress {}\nPort {}\nPidFile none\nUsePAM no\nStrictModes no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\n\
-             MaxStartups 1000\nAuthorizedKeysFile {2}/authorized_keys\nSetEnv HOME={2}\n",
+             MaxStartups 1000\nAuthorizedKeysFile {}\n",
             address.ip(),
             address.port(),
-            dir.display()
+            authorized_keys.display()
         ));
+        if self.user.is_none() {
+            // A home of its own: the shell files of whoever runs the tests take their time.
+            config.push_str(&format!("SetEnv HOME={}\n", dir.display()));
+        }
         for kind in &self.host_keys {
             config.push_str(&format!(
                 "HostKey {}\n",
@@ -164,7 +192,16 @@ impl Builder {
             ));
         }
         fs::write(dir.join("sshd_config"), config).unwrap();
-        Command::new("/usr/sbin/sshd")
+        let mut command = Command::new("/usr/sbin/sshd");
+        if let Some(shell) = &self.shell {
+            let passwd = dir.join("passwd");
+            fs::write(&passwd, passwd_with(shell)).unwrap();
+            command
+                .env("LD_PRELOAD", "libnss_wrapper.so")
+                .env("NSS_WRAPPER_PASSWD", passwd)
+                .env("NSS_WRAPPER_GROUP", "/etc/group");
+        }
+        command
             .args(["-D", "-e", "-f"])
             .arg(dir.join("sshd_config"))
             .stdin(Stdio::null())
@@ -180,6 +217,8 @@ pub struct Sshd {
     address: SocketAddr,
     dir: TempDir,
     child: Child,
+    authorized_keys: PathBuf,
+    user: Option<User>,
 }
 
 impl Sshd {
@@ -194,6 +233,8 @@ impl Sshd {
             address: Ipv4Addr::LOCALHOST.into(),
             host_keys: vec![Kind::Ed25519, Kind::Rsa],
             lines: Vec::new(),
+            shell: None,
+            user: None,
         }
     }
 
@@ -212,6 +253,13 @@ impl Sshd {
         self.dir.path()
     }
 
+    /// The user that it lets in.
+    pub fn user(&self) -> String {
+        self.user
+            .as_ref()
+            .map_or_else(user, |user| user.name.clone())
+    }
+
     /// A private key (ed25519, OpenSSH's format) that the server lets in.
     pub fn identity(&self) -> PathBuf {
         self.dir().join("client")
@@ -220,8 +268,10 @@ impl Sshd {
     /// Lets another key in.
     pub fn authorize(&self, identity: &Path) {
         use std::io::Write as _;
-        let path = self.dir().join("authorized_keys");
-        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .open(&self.authorized_keys)
+            .unwrap();
         writeln!(file, "{}", public_key(identity)).unwrap();
     }
 
@@ -261,6 +311,24 @@ fn host_key(dir: &Path, kind: Kind) {
 
 fn host_key_path(dir: &Path, kind: Kind) -> PathBuf {
     dir.join(format!("host_{}", kind.as_str()))
+}
+
+fn log(dir: &Path) -> String {
+    fs::read_to_string(dir.join("log")).unwrap_or_default()
+}
+
+/// The users of this machine, ourselves with another shell.
+fn passwd_with(shell: &str) -> String {
+    let me = user();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let lines = passwd.lines().map(|line| {
+        let (before, _) = line.rsplit_once(':').unwrap_or((line, ""));
+        match line.split(':').next() == Some(me.as_str()) {
+            true => format!("{before}:{shell}\n"),
+            false => format!("{line}\n"),
+        }
+    });
+    lines.collect()
 }
 
 fn free_port(address: IpAddr) -> SocketAddr {

@@ -4,6 +4,7 @@ mod commands;
 mod host_keys;
 mod login;
 mod misbehaviour;
+mod shells;
 mod terminate;
 
 use crate::harness::sshd::{Sshd, user};
