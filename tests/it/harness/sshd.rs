@@ -1,6 +1,8 @@
 //! A real OpenSSH server on a loopback port, with keys made for the run.
 
-use super::users::User;
+pub use super::users::{me as user, throwaway_user};
+
+use super::users::{self, User};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +23,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ed25519 => "ed25519",
             Self::Rsa => "rsa",
@@ -79,17 +81,6 @@ pub fn fingerprint(path: &Path) -> String {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.split_whitespace().nth(1).unwrap().to_owned()
-}
-
-pub use super::users::throwaway_user;
-
-/// The user that the tests run as, whom a server lets in unless told otherwise.
-pub fn user() -> String {
-    let output = Command::new("id").arg("-un").output().unwrap();
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .trim_end()
-        .to_owned()
 }
 
 /// How the server is to be.
@@ -155,10 +146,7 @@ impl Builder {
             let address = free_port(self.address);
             let child = self.spawn(dir.path(), &authorized_keys, address);
             if let Some(child) = wait_until_up(child, address) {
-                assert!(
-                    !log(dir.path()).contains("cannot be preloaded"),
-                    "another login shell needs nss_wrapper (apt install libnss-wrapper)"
-                );
+                users::assert_preloaded(&log(dir.path()));
                 return Sshd {
                     address,
                     dir,
@@ -194,12 +182,7 @@ impl Builder {
         fs::write(dir.join("sshd_config"), config).unwrap();
         let mut command = Command::new("/usr/sbin/sshd");
         if let Some(shell) = &self.shell {
-            let passwd = dir.join("passwd");
-            fs::write(&passwd, passwd_with(shell)).unwrap();
-            command
-                .env("LD_PRELOAD", "libnss_wrapper.so")
-                .env("NSS_WRAPPER_PASSWD", passwd)
-                .env("NSS_WRAPPER_GROUP", "/etc/group");
+            users::another_passwd(&mut command, dir, Some(shell), None);
         }
         command
             .args(["-D", "-e", "-f"])
@@ -260,6 +243,11 @@ impl Sshd {
             .map_or_else(user, |user| user.name.clone())
     }
 
+    /// What it has logged until now.
+    pub fn log(&self) -> String {
+        log(self.dir())
+    }
+
     /// A private key (ed25519, OpenSSH's format) that the server lets in.
     pub fn identity(&self) -> PathBuf {
         self.dir().join("client")
@@ -317,27 +305,14 @@ fn log(dir: &Path) -> String {
     fs::read_to_string(dir.join("log")).unwrap_or_default()
 }
 
-/// The users of this machine, ourselves with another shell.
-fn passwd_with(shell: &str) -> String {
-    let me = user();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap();
-    let lines = passwd.lines().map(|line| {
-        let (before, _) = line.rsplit_once(':').unwrap_or((line, ""));
-        match line.split(':').next() == Some(me.as_str()) {
-            true => format!("{before}:{shell}\n"),
-            false => format!("{line}\n"),
-        }
-    });
-    lines.collect()
-}
-
-fn free_port(address: IpAddr) -> SocketAddr {
+/// A port that was free a moment ago.
+pub fn free_port(address: IpAddr) -> SocketAddr {
     let listener = TcpListener::bind((address, 0)).expect("a loopback port");
     listener.local_addr().unwrap()
 }
 
-/// The child, once it takes connections; nothing where it ended instead.
-fn wait_until_up(mut child: Child, address: SocketAddr) -> Option<Child> {
+/// The child of a server, once it takes connections; nothing where it ended instead.
+pub fn wait_until_up(mut child: Child, address: SocketAddr) -> Option<Child> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if child.try_wait().unwrap().is_some() {

@@ -86,6 +86,46 @@ impl Drop for User {
     }
 }
 
+/// The user that the tests run as.
+pub fn me() -> String {
+    let output = Command::new("id").arg("-un").output().expect("id is there");
+    let name = String::from_utf8(output.stdout).expect("a name");
+    name.trim_end().to_owned()
+}
+
+/// Lets a server see a passwd of its own (nss_wrapper, Debian's libnss-wrapper), in which the user
+/// that the tests run as has another login shell or home. The file is in `dir`.
+pub fn another_passwd(server: &mut Command, dir: &Path, shell: Option<&str>, home: Option<&str>) {
+    let passwd = fs::read_to_string("/etc/passwd").expect("it is there");
+    let me = me();
+    let lines = passwd.lines().map(|line| {
+        let mut fields: Vec<&str> = line.split(':').collect();
+        if let [name, .., its_home, its_shell] = fields.as_mut_slice()
+            && *name == me
+        {
+            *its_home = home.unwrap_or(its_home);
+            *its_shell = shell.unwrap_or(its_shell);
+        }
+        fields.join(":") + "\n"
+    });
+    let file = dir.join("passwd");
+    fs::write(&file, lines.collect::<String>()).expect("our own directory");
+    server
+        .env("LD_PRELOAD", "libnss_wrapper.so")
+        .env("NSS_WRAPPER_PASSWD", file)
+        .env("NSS_WRAPPER_GROUP", "/etc/group");
+}
+
+/// Holds what a server with [`another_passwd`] said against what ld.so says where the library is
+/// missing.
+pub fn assert_preloaded(said: &str) {
+    let missing = said.contains("cannot be preloaded");
+    assert!(
+        !missing,
+        "nss_wrapper is missing (apt install libnss-wrapper)"
+    );
+}
+
 /// Users whose test was killed before it could remove them.
 fn sweep() {
     let passwd = fs::read_to_string("/etc/passwd").expect("it is there");

@@ -1,6 +1,7 @@
 //! The SSH seam against a real sshd and a server that misbehaves.
 
 mod commands;
+mod conformance;
 mod host_keys;
 mod login;
 mod misbehaviour;
