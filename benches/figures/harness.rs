@@ -1,6 +1,6 @@
 //! What the tests stand on: a client of the API, a real sshd, the program without anything of the
 //! machine's configuration.
-#![allow(dead_code, reason = "the tests use more of it")]
+#![allow(dead_code, unused_imports, reason = "the tests use more of it")]
 
 #[path = "../../tests/it/harness/app.rs"]
 pub mod app;
@@ -10,6 +10,8 @@ pub mod client;
 pub mod process;
 #[path = "../../tests/it/harness/sshd.rs"]
 pub mod sshd;
+#[path = "../../tests/it/harness/users.rs"]
+pub mod users;
 
 use sshd::{Builder, Sshd};
 

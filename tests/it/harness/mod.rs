@@ -4,6 +4,8 @@
 pub mod app;
 pub mod browser;
 pub mod client;
+pub mod dropbear;
 pub mod process;
 pub mod scripted;
 pub mod sshd;
+pub mod users;

@@ -1,5 +1,8 @@
 //! A real OpenSSH server on a loopback port, with keys made for the run.
 
+pub use super::users::{me as user, throwaway_user};
+
+use super::users::{self, User};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +23,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ed25519 => "ed25519",
             Self::Rsa => "rsa",
@@ -80,20 +83,13 @@ pub fn fingerprint(path: &Path) -> String {
     text.split_whitespace().nth(1).unwrap().to_owned()
 }
 
-/// The user that the tests run as, whom the server lets in.
-pub fn user() -> String {
-    let output = Command::new("id").arg("-un").output().unwrap();
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .trim_end()
-        .to_owned()
-}
-
 /// How the server is to be.
 pub struct Builder {
     address: IpAddr,
     host_keys: Vec<Kind>,
     lines: Vec<String>,
+    shell: Option<String>,
+    user: Option<User>,
 }
 
 impl Builder {
@@ -115,6 +111,21 @@ impl Builder {
         self
     }
 
+    /// Another login shell for the user that the tests run as, on this server alone: it reads a
+    /// passwd of its own (nss_wrapper, Debian's libnss-wrapper). The home is [`Sshd::dir`].
+    pub fn login_shell(mut self, shell: &str) -> Self {
+        assert!(Path::new(shell).exists(), "{shell} is not installed");
+        self.shell = Some(shell.to_owned());
+        self
+    }
+
+    /// Lets this user in, in its own home, instead of the user that the tests run as. The user is
+    /// gone with the server.
+    pub fn user(mut self, user: User) -> Self {
+        self.user = Some(user);
+        self
+    }
+
     /// Starts it and waits until it takes connections.
     pub fn start(self) -> Sshd {
         if rustix::process::getuid().is_root() {
@@ -122,41 +133,46 @@ impl Builder {
         }
         let dir = tempfile::tempdir().unwrap();
         keygen(&dir.path().join("client"), Kind::Ed25519, "RFC4716", "");
-        fs::copy(
-            dir.path().join("client.pub"),
-            dir.path().join("authorized_keys"),
-        )
-        .unwrap();
+        let authorized_keys = match &self.user {
+            Some(user) => user.authorized_keys(),
+            None => dir.path().join("authorized_keys"),
+        };
+        fs::copy(dir.path().join("client.pub"), &authorized_keys).unwrap();
         for kind in &self.host_keys {
             host_key(dir.path(), *kind);
         }
         // Between the choice of a port and sshd's bind somebody else may take it.
         for _ in 0..20 {
             let address = free_port(self.address);
-            let child = self.spawn(dir.path(), address);
+            let child = self.spawn(dir.path(), &authorized_keys, address);
             if let Some(child) = wait_until_up(child, address) {
+                users::assert_preloaded(&log(dir.path()));
                 return Sshd {
                     address,
                     dir,
                     child,
+                    authorized_keys,
+                    user: self.user,
                 };
             }
         }
-        let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-        panic!("sshd does not start: {log}");
+        panic!("sshd does not start: {}", log(dir.path()));
     }
 
-    fn spawn(&self, dir: &Path, address: SocketAddr) -> Child {
+    fn spawn(&self, dir: &Path, authorized_keys: &Path, address: SocketAddr) -> Child {
         let mut config = self.lines.join("\n");
-        // A home of its own: the shell files of whoever runs the tests take their time.
         config.push_str(&format!(
             "\nListenAddress {}\nPort {}\nPidFile none\nUsePAM no\nStrictModes no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\n\
-             MaxStartups 1000\nAuthorizedKeysFile {2}/authorized_keys\nSetEnv HOME={2}\n",
+             MaxStartups 1000\nAuthorizedKeysFile {}\n",
             address.ip(),
             address.port(),
-            dir.display()
+            authorized_keys.display()
         ));
+        if self.user.is_none() {
+            // A home of its own: the shell files of whoever runs the tests take their time.
+            config.push_str(&format!("SetEnv HOME={}\n", dir.display()));
+        }
         for kind in &self.host_keys {
             config.push_str(&format!(
                 "HostKey {}\n",
@@ -164,7 +180,11 @@ impl Builder {
             ));
         }
         fs::write(dir.join("sshd_config"), config).unwrap();
-        Command::new("/usr/sbin/sshd")
+        let mut command = Command::new("/usr/sbin/sshd");
+        if let Some(shell) = &self.shell {
+            users::another_passwd(&mut command, dir, Some(shell), None);
+        }
+        command
             .args(["-D", "-e", "-f"])
             .arg(dir.join("sshd_config"))
             .stdin(Stdio::null())
@@ -180,6 +200,8 @@ pub struct Sshd {
     address: SocketAddr,
     dir: TempDir,
     child: Child,
+    authorized_keys: PathBuf,
+    user: Option<User>,
 }
 
 impl Sshd {
@@ -194,6 +216,8 @@ impl Sshd {
             address: Ipv4Addr::LOCALHOST.into(),
             host_keys: vec![Kind::Ed25519, Kind::Rsa],
             lines: Vec::new(),
+            shell: None,
+            user: None,
         }
     }
 
@@ -212,6 +236,18 @@ impl Sshd {
         self.dir.path()
     }
 
+    /// The user that it lets in.
+    pub fn user(&self) -> String {
+        self.user
+            .as_ref()
+            .map_or_else(user, |user| user.name.clone())
+    }
+
+    /// What it has logged until now.
+    pub fn log(&self) -> String {
+        log(self.dir())
+    }
+
     /// A private key (ed25519, OpenSSH's format) that the server lets in.
     pub fn identity(&self) -> PathBuf {
         self.dir().join("client")
@@ -220,8 +256,10 @@ impl Sshd {
     /// Lets another key in.
     pub fn authorize(&self, identity: &Path) {
         use std::io::Write as _;
-        let path = self.dir().join("authorized_keys");
-        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .open(&self.authorized_keys)
+            .unwrap();
         writeln!(file, "{}", public_key(identity)).unwrap();
     }
 
@@ -263,13 +301,18 @@ fn host_key_path(dir: &Path, kind: Kind) -> PathBuf {
     dir.join(format!("host_{}", kind.as_str()))
 }
 
-fn free_port(address: IpAddr) -> SocketAddr {
+fn log(dir: &Path) -> String {
+    fs::read_to_string(dir.join("log")).unwrap_or_default()
+}
+
+/// A port that was free a moment ago.
+pub fn free_port(address: IpAddr) -> SocketAddr {
     let listener = TcpListener::bind((address, 0)).expect("a loopback port");
     listener.local_addr().unwrap()
 }
 
-/// The child, once it takes connections; nothing where it ended instead.
-fn wait_until_up(mut child: Child, address: SocketAddr) -> Option<Child> {
+/// The child of a server, once it takes connections; nothing where it ended instead.
+pub fn wait_until_up(mut child: Child, address: SocketAddr) -> Option<Child> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if child.try_wait().unwrap().is_some() {

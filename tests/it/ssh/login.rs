@@ -188,13 +188,13 @@ async fn a_key_that_is_replaced_counts_at_once() {
 }
 
 /// An `ssh-agent` with keys in it, gone when this is dropped.
-struct Agent {
+pub struct Agent {
     child: Child,
-    socket: std::path::PathBuf,
+    pub socket: std::path::PathBuf,
 }
 
 impl Agent {
-    fn start(sshd: &Sshd, keys: &[&std::path::Path]) -> Self {
+    pub fn start(sshd: &Sshd, keys: &[&std::path::Path]) -> Self {
         let socket = sshd.dir().join("agent");
         let child = Command::new("ssh-agent")
             .arg("-D")

@@ -1,10 +1,12 @@
 //! The SSH seam against a real sshd and a server that misbehaves.
 
 mod commands;
+mod conformance;
 mod host_keys;
 mod input;
 mod login;
 mod misbehaviour;
+mod shells;
 mod terminate;
 
 use crate::harness::sshd::{Sshd, user};
