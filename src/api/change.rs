@@ -1,18 +1,24 @@
-use super::input::{Input, Members, Nullable, Number};
-use super::wire::{InstanceJson, TaskJson};
+use super::input::{FromJson, Input, Members, Nullable, Number};
+use super::wire::{BecomeJson, InstanceJson, TaskJson};
 use super::word::OneOf;
 use crate::domain::{
-    self, Amendment, Error, InstanceChange, InstanceId, InstanceState, NewInstance, NewTask,
-    Result, State,
+    self, Amendment, Become, BecomeMethod, Error, InstanceChange, InstanceId, InstanceState,
+    Launch, Mode, NewInstance, NewTask, Result, State,
 };
 use crate::service::TaskUpdate;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use poem_openapi::Object;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use url::Url;
+
+/// Seconds before an attempt that could not begin is made again.
+const RETRY_DELAY: u32 = 10;
 
 /// An integer, or a string that holds one. Written out, because what poem-openapi makes of a union
 /// is said to be an object, which neither of the two is.
@@ -66,13 +72,40 @@ pub struct NewTaskBody {
     tag: Option<String>,
     /// The id of the instance.
     instance: NumberOrText,
-    /// What to run: 1 to 120,000 bytes, no NUL; several lines are fine.
+    /// What to run: 1 to 120,000 bytes, no NUL; several lines are fine. With an `interpreter` up
+    /// to 4 MiB.
     script: String,
     /// The user to log in as: 1 to 64 letters, digits and `. _ @ + - $ \`, not beginning with `-`.
     user: String,
     /// A deadline for the whole run, in seconds.
     #[oai(nullable)]
     timeout: Option<u32>,
+    /// `attached` ends with the server's connection, `detached` goes on without it; the instance's
+    /// own unless given.
+    mode: Option<OneOf<Mode>>,
+    /// Environment variables: up to 256, 65,536 bytes in all. They need no `AcceptEnv`, and `ps`
+    /// does not show them.
+    env: Option<HashMap<String, String>>,
+    /// The directory to start in.
+    #[oai(nullable)]
+    cwd: Option<String>,
+    /// What the script reads, up to 16 MiB; nothing unless given.
+    stdin: Option<String>,
+    /// The same in base64, for what is not text.
+    stdin_base64: Option<String>,
+    /// What runs the script, which it gets as a file, such as `python3`; `#!` for what the script's
+    /// own first line names; the login shell unless given.
+    #[oai(nullable)]
+    interpreter: Option<String>,
+    /// As which other user to run.
+    #[oai(rename = "become", nullable)]
+    become_user: Option<BecomeJson>,
+    /// Whether to run on a terminal; then everything is standard output.
+    pty: Option<bool>,
+    /// How often to try again where the machine cannot be reached: 0, unless given, to 100.
+    retries: Option<u32>,
+    /// Seconds before that; 10 unless given.
+    retry_delay: Option<u32>,
 }
 
 impl Example for NewTaskBody {
@@ -84,12 +117,23 @@ impl Example for NewTaskBody {
             script: "ls -als".into(),
             user: "antoine".into(),
             timeout: Some(600),
+            mode: None,
+            env: None,
+            cwd: None,
+            stdin: None,
+            stdin_base64: None,
+            interpreter: None,
+            become_user: None,
+            pty: None,
+            retries: None,
+            retry_delay: None,
         }
     }
 }
 
 impl Input for NewTask {
     type Schema = NewTaskBody;
+    const LARGE: &'static [&'static str] = &["stdin", "stdin_base64"];
 
     fn read(mut members: Members) -> Result<Self> {
         let new = Self {
@@ -99,6 +143,12 @@ impl Input for NewTask {
             script: members.need("script"),
             user: members.need("user"),
             timeout: timeout(&mut members),
+            mode: members.take::<OneOf<Mode>>("mode").map(|it| it.0),
+            launch: launch(&mut members),
+            stdin: stdin(&mut members),
+            retries: count(&mut members, "retries", domain::retries).unwrap_or(0),
+            retry_delay: count(&mut members, "retry_delay", domain::retry_delay)
+                .unwrap_or(RETRY_DELAY),
         };
         if new.instance.0 < 1 {
             members.wrong("instance", "must be the id of an instance");
@@ -108,11 +158,105 @@ impl Input for NewTask {
 }
 
 fn timeout(members: &mut Members) -> Option<u32> {
-    let seconds = members.take::<Nullable<i64>>("timeout")?.0?;
-    if let Err(message) = domain::timeout(seconds) {
-        members.wrong("timeout", message);
+    count(members, "timeout", domain::timeout)
+}
+
+fn count(
+    members: &mut Members,
+    name: &'static str,
+    check: fn(i64) -> std::result::Result<(), String>,
+) -> Option<u32> {
+    let number = members.take::<Nullable<i64>>(name)?.0?;
+    if let Err(message) = check(number) {
+        members.wrong(name, message);
     }
-    u32::try_from(seconds).ok()
+    u32::try_from(number).ok()
+}
+
+fn launch(members: &mut Members) -> Launch {
+    let mut text = |name| members.take::<Nullable<String>>(name).and_then(|it| it.0);
+    Launch {
+        cwd: text("cwd"),
+        interpreter: text("interpreter"),
+        env: members.take::<Env>("env").unwrap_or_default().0,
+        become_user: members
+            .take::<Nullable<Become>>("become")
+            .and_then(|it| it.0),
+        pty: members.take("pty").unwrap_or(false),
+    }
+}
+
+fn stdin(members: &mut Members) -> Option<Vec<u8>> {
+    let text: Option<String> = members.take("stdin");
+    let encoded: Option<Base64> = members.take("stdin_base64");
+    if text.is_some() && encoded.is_some() {
+        members.wrong("stdin_base64", "cannot be given beside stdin");
+    }
+    text.map(String::into_bytes)
+        .or(encoded.map(|bytes| bytes.0))
+}
+
+/// Variables by name.
+#[derive(Default)]
+struct Env(Vec<(String, String)>);
+
+impl FromJson for Env {
+    fn expected() -> String {
+        "an object of strings".into()
+    }
+
+    fn from_json(value: Value) -> Option<Self> {
+        let Value::Object(variables) = value else {
+            return None;
+        };
+        let read = |(name, value)| Some((name, String::from_json(value)?));
+        variables
+            .into_iter()
+            .map(read)
+            .collect::<Option<_>>()
+            .map(Self)
+    }
+}
+
+/// Bytes as base64 with padding (RFC 4648 section 4).
+struct Base64(Vec<u8>);
+
+impl FromJson for Base64 {
+    fn expected() -> String {
+        "a string of base64".into()
+    }
+
+    fn from_json(value: Value) -> Option<Self> {
+        STANDARD.decode(value.as_str()?).ok().map(Self)
+    }
+}
+
+impl FromJson for Become {
+    fn expected() -> String {
+        "an object with user, and perhaps method (sudo or doas) and password (a name that the \
+         server's configuration has)"
+            .into()
+    }
+
+    fn from_json(value: Value) -> Option<Self> {
+        let Value::Object(mut members) = value else {
+            return None;
+        };
+        let user = String::from_json(members.remove("user")?)?;
+        let method = match members.remove("method") {
+            Some(word) => OneOf::from_json(word)?.0,
+            None => BecomeMethod::default(),
+        };
+        let password = match members.remove("password") {
+            Some(name) => Nullable::from_json(name)?.0,
+            None => None,
+        };
+        members.is_empty().then_some(Self {
+            method,
+            user,
+            password,
+        })
+    }
 }
 
 /// What is needed to declare an instance.
@@ -275,7 +419,7 @@ pub struct TaskChange {
 }
 
 impl TaskChange {
-    const FIXED: [&'static str; 16] = [
+    const FIXED: [&'static str; 26] = [
         "uri",
         "instance",
         "script",
@@ -288,6 +432,16 @@ impl TaskChange {
         "created",
         "created_by",
         "timeout",
+        "mode",
+        "env",
+        "cwd",
+        "interpreter",
+        "become",
+        "pty",
+        "stdin_bytes",
+        "retries",
+        "retry_delay",
+        "attempt",
         "cancel_requested",
         "amended",
         "stdout_bytes",
@@ -296,8 +450,9 @@ impl TaskChange {
     const GAPS: [&'static str; 2] = ["stdout_gap", "stderr_gap"];
     /// What the server itself changes all the time until a task has ended: a caller cannot know
     /// the present value.
-    const MOVING: [&'static str; 5] = [
+    const MOVING: [&'static str; 6] = [
         "reason",
+        "attempt",
         "stdout_bytes",
         "stderr_bytes",
         "stdout_gap",

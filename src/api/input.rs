@@ -1,6 +1,6 @@
 use super::word::{OneOf, Word};
 use crate::domain::{Error, Field, Kind, Result};
-use crate::http::read_body;
+use crate::http::{read_body, too_large};
 use poem::http::header::CONTENT_TYPE;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
@@ -10,11 +10,14 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What a body can be read as.
 pub trait Input: Sized + Send {
     /// The shape that the document shows.
     type Schema: Type;
+    /// Members that may be longer than the usual limit of a body allows.
+    const LARGE: &'static [&'static str] = &[];
 
     /// Takes its members out.
     ///
@@ -29,6 +32,7 @@ pub struct Json<T> {
     pub value: T,
     /// SHA-256 of its bytes as they came.
     pub fingerprint: [u8; 32],
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl<'a, T: Input> ApiExtractor<'a> for Json<T> {
@@ -57,10 +61,18 @@ impl<'a, T: Input> ApiExtractor<'a> for Json<T> {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         require_json(request)?;
-        let bytes = read_body(body).await?;
+        let received = read_body(request, body).await?;
+        let members = Members::parse(&received.bytes);
+        if received.excess > 0 {
+            let members = members.as_ref().map_err(|_| too_large())?;
+            if received.excess > members.size(T::LARGE) {
+                return Err(too_large().into());
+            }
+        }
         Ok(Self {
-            value: T::read(Members::parse(&bytes)?)?,
-            fingerprint: Sha256::digest(&bytes).into(),
+            value: T::read(members?)?,
+            fingerprint: Sha256::digest(&received.bytes).into(),
+            _place: received.place,
         })
     }
 }
@@ -104,6 +116,17 @@ impl Members {
         let members = json.deserialize_map(ObjectVisitor).map_err(malformed)?;
         json.end().map_err(malformed)?;
         Ok(members)
+    }
+
+    /// How many bytes of the body these members may have taken, as texts with whatever escapes.
+    fn size(&self, names: &[&str]) -> usize {
+        let texts = names
+            .iter()
+            .filter_map(|name| self.left.get(*name)?.as_str());
+        let escaped = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\' | b'/' | 0x7f..);
+        texts
+            .map(|text| text.len() + 5 * text.bytes().filter(|byte| escaped(byte)).count())
+            .sum()
     }
 
     /// Notes that a member is wrong; the first thing that is said of it stays.
@@ -219,6 +242,16 @@ impl FromJson for String {
             Value::String(text) => Some(text),
             _ => None,
         }
+    }
+}
+
+impl FromJson for bool {
+    fn expected() -> String {
+        "true or false".into()
+    }
+
+    fn from_json(value: Value) -> Option<Self> {
+        value.as_bool()
     }
 }
 

@@ -74,6 +74,14 @@ enum Found<T: Type> {
     ),
 }
 
+/// All that there is of something, whole.
+#[derive(ApiResponse)]
+enum Shown<T: poem_openapi::types::ToJSON> {
+    /// As it is now.
+    #[oai(status = 200)]
+    Shown(Json<T>),
+}
+
 /// One thing that is new.
 #[derive(ApiResponse)]
 enum Created<T: Type> {

@@ -7,7 +7,7 @@ use super::login::Login;
 use super::param::{Header, Id, Int, Path, Query};
 use super::refusal::{Answer, Change, List, Post, Read, Remove};
 use super::rows::{Rows, Source, link_to_next};
-use super::wire::{TaskAnswer, TaskJson, TasksAnswer};
+use super::wire::{AttemptJson, AttemptsAnswer, TaskAnswer, TaskJson, TasksAnswer};
 use super::word::{OneOf, Output};
 use super::{Created, Found, Limit, Listed, Removed};
 use crate::domain::{
@@ -129,6 +129,32 @@ impl Tasks {
         let tag = etag(task.version);
         let body = self.shown(actor, base, output).whole(task).await?;
         Ok(Found::Found(Streamed::new(body), tag))
+    }
+
+    /// Read a task's attempts
+    ///
+    /// Those that could not begin and were made again. The last run is the task itself.
+    #[oai(
+        path = "/tasks/:id/attempts",
+        method = "get",
+        operation_id = "readAttempts",
+        code_sample(
+            lang = "sh",
+            label = "curl",
+            source = "\"curl -u USER https://localhost:8443/wsexec/tasks/1/attempts\""
+        )
+    )]
+    async fn attempts(
+        &self,
+        Login(actor): Login,
+        /// The id of the task.
+        id: Path<Id>,
+    ) -> Answer<super::Shown<AttemptsAnswer>, Read> {
+        let attempts = self.0.attempts(&actor, TaskId(id.0.0)).await?;
+        let attempts = attempts.into_iter().map(AttemptJson::from).collect();
+        Ok(super::Shown::Shown(poem_openapi::payload::Json(
+            AttemptsAnswer { attempts },
+        )))
     }
 
     /// Post a task

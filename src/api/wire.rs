@@ -1,8 +1,12 @@
 use super::word::OneOf;
-use crate::domain::{Gap, HostKeyState, Instance, InstanceState, Outcome, State, Stream, Task};
+use crate::domain::{
+    Attempt, Become, BecomeMethod, Gap, HostKeyState, Instance, InstanceState, Mode, Outcome,
+    State, Stream, Task,
+};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The part of a stream that was left out, in bytes.
 #[derive(Debug, Object, Serialize)]
@@ -19,6 +23,35 @@ impl From<Gap> for GapJson {
         Self {
             offset: gap.offset,
             length: gap.length,
+        }
+    }
+}
+
+/// As which other user a script runs.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Become")]
+pub struct BecomeJson {
+    /// The user to become.
+    pub user: String,
+    /// `sudo` unless given, or `doas`.
+    #[oai(default = "sudo")]
+    pub method: OneOf<BecomeMethod>,
+    /// The name that the server's configuration has for the password (`ssh.become_passwords`);
+    /// never the password.
+    #[oai(nullable)]
+    pub password: Option<String>,
+}
+
+fn sudo() -> OneOf<BecomeMethod> {
+    OneOf(BecomeMethod::Sudo)
+}
+
+impl From<Become> for BecomeJson {
+    fn from(it: Become) -> Self {
+        Self {
+            method: OneOf(it.method),
+            user: it.user,
+            password: it.password,
         }
     }
 }
@@ -69,6 +102,30 @@ pub struct TaskJson {
     /// The deadline for the whole run, in seconds.
     #[oai(nullable)]
     pub timeout: Option<u32>,
+    /// `attached` ends with the server's connection, `detached` goes on without it.
+    pub mode: OneOf<Mode>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// The directory that it starts in; the login's own where it is null.
+    #[oai(nullable)]
+    pub cwd: Option<String>,
+    /// What runs the script; the login shell where it is null.
+    #[oai(nullable)]
+    pub interpreter: Option<String>,
+    /// As which other user it runs.
+    #[oai(rename = "become", nullable)]
+    #[serde(rename = "become")]
+    pub become_user: Option<BecomeJson>,
+    /// Whether it runs on a terminal.
+    pub pty: bool,
+    /// How many bytes it reads.
+    pub stdin_bytes: u64,
+    /// How often it is tried again where the machine cannot be reached.
+    pub retries: u32,
+    /// Seconds before that.
+    pub retry_delay: u32,
+    /// How often it was begun.
+    pub attempt: u32,
     /// Whether somebody asked for its end.
     pub cancel_requested: bool,
     /// Whether the result was changed after the end.
@@ -117,6 +174,16 @@ impl TaskJson {
             created: task.created,
             created_by: task.created_by.clone(),
             timeout: task.timeout,
+            mode: OneOf(task.mode),
+            env: task.launch.env.iter().cloned().collect(),
+            cwd: task.launch.cwd.clone(),
+            interpreter: task.launch.interpreter.clone(),
+            become_user: task.launch.become_user.clone().map(BecomeJson::from),
+            pty: task.launch.pty,
+            stdin_bytes: task.stdin_bytes,
+            retries: task.retries,
+            retry_delay: task.retry_delay,
+            attempt: task.attempt,
             cancel_requested: task.cancel_requested,
             amended: task.amended,
             stdout_bytes: task.stdout.bytes,
@@ -127,6 +194,43 @@ impl TaskJson {
             stderr: None,
         }
     }
+}
+
+/// A run that could not begin, before the last one.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Attempt")]
+pub struct AttemptJson {
+    /// Which one, from 1.
+    pub attempt: u32,
+    /// When it was begun, Unix seconds.
+    pub start: i64,
+    /// When it was over.
+    pub end: i64,
+    /// Why.
+    pub outcome: OneOf<Outcome>,
+    /// One sentence: what happened and what to do.
+    #[oai(nullable)]
+    pub reason: Option<String>,
+}
+
+impl From<Attempt> for AttemptJson {
+    fn from(it: Attempt) -> Self {
+        Self {
+            attempt: it.number,
+            start: it.start,
+            end: it.end,
+            outcome: OneOf(it.outcome),
+            reason: it.reason,
+        }
+    }
+}
+
+/// The attempts of a task that could not begin.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Attempts")]
+pub struct AttemptsAnswer {
+    /// The first comes first; the last run is the task itself.
+    pub attempts: Vec<AttemptJson>,
 }
 
 impl Example for TaskJson {
@@ -149,6 +253,16 @@ impl Example for TaskJson {
             created: 1_436_506_743,
             created_by: "admin".into(),
             timeout: None,
+            mode: OneOf(Mode::Attached),
+            env: BTreeMap::new(),
+            cwd: None,
+            interpreter: None,
+            become_user: None,
+            pty: false,
+            stdin_bytes: 0,
+            retries: 0,
+            retry_delay: 10,
+            attempt: 1,
             cancel_requested: false,
             amended: false,
             stdout_bytes: 3,

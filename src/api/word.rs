@@ -1,5 +1,5 @@
 use super::param::Value;
-use crate::domain::{HostKeyState, InstanceState, Order, Outcome, State};
+use crate::domain::{BecomeMethod, HostKeyState, InstanceState, Mode, Order, Outcome, State};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde::{Serialize, Serializer};
@@ -43,6 +43,24 @@ impl Word for State {
 impl Word for Outcome {
     const NAME: &'static str = "Outcome";
     const ALL: &'static [Self] = &Outcome::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for Mode {
+    const NAME: &'static str = "Mode";
+    const ALL: &'static [Self] = &Mode::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for BecomeMethod {
+    const NAME: &'static str = "BecomeMethod";
+    const ALL: &'static [Self] = &BecomeMethod::ALL;
 
     fn word(self) -> &'static str {
         self.as_str()

@@ -9,6 +9,7 @@ mod validate;
 pub use load::{ConfigError, load};
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -58,6 +59,8 @@ pub struct Http {
     pub max_connections: usize,
     /// The largest body that is taken, in bytes.
     pub body_limit: u64,
+    /// The largest body of a task that is posted, in bytes: its standard input comes with it.
+    pub task_body_limit: u64,
     /// Seconds for a TLS handshake.
     pub handshake_timeout: u64,
     /// Seconds for a request's head, and for an idle connection to begin one.
@@ -75,6 +78,7 @@ impl Default for Http {
             public_url: None,
             max_connections: 4096,
             body_limit: 1024 * 1024,
+            task_body_limit: 24 * 1024 * 1024,
             handshake_timeout: 10,
             head_timeout: 30,
             body_timeout: 30,
@@ -120,6 +124,15 @@ pub struct Ssh {
     pub login_timeout: u64,
     /// Seconds for the machine to accept the script.
     pub start_timeout: u64,
+    /// Which library speaks SSH.
+    pub library: SshLibrary,
+    /// Seconds that a connection that nobody uses is kept; 0 for none.
+    pub pool_idle: u64,
+    /// The most connections that are kept while nobody uses them.
+    pub pool_size: usize,
+    /// Files (0600) that hold the passwords that `become` asks for, by the names that tasks refer
+    /// to them by.
+    pub become_passwords: BTreeMap<String, PathBuf>,
 }
 
 impl Default for Ssh {
@@ -132,6 +145,10 @@ impl Default for Ssh {
             connect_timeout: 10,
             login_timeout: 20,
             start_timeout: 20,
+            library: SshLibrary::Auto,
+            pool_idle: 60,
+            pool_size: 1024,
+            become_passwords: BTreeMap::new(),
         }
     }
 }
@@ -146,6 +163,28 @@ pub enum HostKeys {
     Strict,
 }
 
+/// Which library speaks SSH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SshLibrary {
+    /// thrussh, and russh for the machines and keys that it cannot serve.
+    Auto,
+    /// thrussh alone.
+    Thrussh,
+    /// russh alone.
+    Russh,
+}
+
+/// What becomes of a script that runs on while nothing takes its output any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Orphans {
+    /// It is left alone, and the reason says so.
+    Leave,
+    /// It is ended as by a cancel.
+    End,
+}
+
 /// How scripts are run.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -156,10 +195,17 @@ pub struct Engine {
     pub max_per_instance: usize,
     /// What is kept of each stream of a task, in bytes.
     pub output_limit: u64,
+    /// Seconds that a script may write nothing before it is ended; 0 for as long as it likes.
+    pub silence_timeout: u64,
     /// Seconds between TERM and KILL.
     pub cancel_grace: u64,
     /// Seconds that scripts get to end by themselves when the server stops.
     pub stop_grace: u64,
+    /// Seconds that a machine gets to answer again when its connection broke, or the server was
+    /// started anew, before what became of a script counts as not known.
+    pub reconnect_timeout: u64,
+    /// What becomes of a script that is found still running then.
+    pub orphans: Orphans,
 }
 
 impl Default for Engine {
@@ -168,8 +214,11 @@ impl Default for Engine {
             max_running: 256,
             max_per_instance: 8,
             output_limit: 16 * 1024 * 1024,
+            silence_timeout: 0,
             cancel_grace: 5,
             stop_grace: 30,
+            reconnect_timeout: 30,
+            orphans: Orphans::Leave,
         }
     }
 }

@@ -20,6 +20,11 @@ impl Config {
                 1..=1_000_000,
             ),
             ("http.body_limit", http.body_limit, 1024..=64 * MIB),
+            (
+                "http.task_body_limit",
+                http.task_body_limit,
+                1024..=64 * MIB,
+            ),
             ("http.handshake_timeout", http.handshake_timeout, 1..=300),
             ("http.head_timeout", http.head_timeout, 1..=3600),
             ("http.body_timeout", http.body_timeout, 1..=3600),
@@ -27,6 +32,13 @@ impl Config {
             ("ssh.connect_timeout", ssh.connect_timeout, 1..=600),
             ("ssh.login_timeout", ssh.login_timeout, 1..=600),
             ("ssh.start_timeout", ssh.start_timeout, 1..=600),
+            (
+                "engine.silence_timeout",
+                engine.silence_timeout,
+                0..=31 * DAY,
+            ),
+            ("ssh.pool_idle", ssh.pool_idle, 0..=3600),
+            ("ssh.pool_size", ssh.pool_size as u64, 0..=100_000),
             ("engine.max_running", engine.max_running as u64, 1..=100_000),
             (
                 "engine.max_per_instance",
@@ -40,6 +52,11 @@ impl Config {
             ),
             ("engine.cancel_grace", engine.cancel_grace, 0..=3600),
             ("engine.stop_grace", engine.stop_grace, 0..=DAY),
+            (
+                "engine.reconnect_timeout",
+                engine.reconnect_timeout,
+                1..=3600,
+            ),
             ("store.min_free", self.store.min_free, 0..=1024 * 1024 * MIB),
             ("store.readers", self.store.readers as u64, 1..=64),
         ] {

@@ -2,7 +2,7 @@ use super::{HostKey, Result, validate};
 use std::fmt;
 
 /// The id of an instance: given by the store, never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct InstanceId(pub i64);
 
 impl fmt::Display for InstanceId {

@@ -7,25 +7,29 @@ mod clock;
 mod error;
 mod host_key;
 mod instance;
+mod launch;
 mod page;
 mod precondition;
 mod secret;
 mod task;
 mod user;
 mod validate;
+mod word;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Field, Kind, Result};
 pub use host_key::{HostKey, HostKeyState};
 pub use instance::{Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
+pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLibrary};
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
 pub use precondition::{Idempotency, IfMatch};
 pub use secret::{Secret, random_bytes, random_token};
 pub use task::{
-    Amendment, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId, TaskUpdate,
+    Amendment, Attempt, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId,
+    TaskUpdate,
 };
 pub use user::{Role, User, UserId};
 pub use validate::{
-    Invalid, host, idempotency_key, login_user, name, new_password, port, script, tag, timeout,
-    username,
+    Invalid, host, idempotency_key, login_user, name, new_password, port, retries, retry_delay,
+    script, tag, timeout, username,
 };

@@ -1,4 +1,5 @@
-use super::{Error, InstanceId, Result, validate};
+use super::word::word;
+use super::{Error, InstanceId, Launch, Mode, RemoteProcess, Result, RunId, validate};
 use std::fmt;
 
 /// The id of a task: given by the store, never reused.
@@ -24,25 +25,16 @@ pub enum State {
     Abort,
 }
 
+word! {
+    State {
+        Init => "INIT",
+        Current => "CURRENT",
+        Done => "DONE",
+        Abort => "ABORT",
+    }
+}
+
 impl State {
-    /// Every state, in the order of a task's life.
-    pub const ALL: [Self; 4] = [Self::Init, Self::Current, Self::Done, Self::Abort];
-
-    /// The word of the contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Init => "INIT",
-            Self::Current => "CURRENT",
-            Self::Done => "DONE",
-            Self::Abort => "ABORT",
-        }
-    }
-
-    /// Reads the word.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
-
     /// Whether nothing will change any more by itself.
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Done | Self::Abort)
@@ -74,40 +66,18 @@ pub enum Outcome {
     Lost,
 }
 
-impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Self; 10] = [
-        Self::Exited,
-        Self::Signalled,
-        Self::TimedOut,
-        Self::Cancelled,
-        Self::Interrupted,
-        Self::Unreachable,
-        Self::HostKeyRefused,
-        Self::AuthFailed,
-        Self::StartFailed,
-        Self::Lost,
-    ];
-
-    /// The word of the contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exited => "exited",
-            Self::Signalled => "signalled",
-            Self::TimedOut => "timed_out",
-            Self::Cancelled => "cancelled",
-            Self::Interrupted => "interrupted",
-            Self::Unreachable => "unreachable",
-            Self::HostKeyRefused => "host_key_refused",
-            Self::AuthFailed => "auth_failed",
-            Self::StartFailed => "start_failed",
-            Self::Lost => "lost",
-        }
-    }
-
-    /// Reads the word.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|o| o.as_str() == text)
+word! {
+    Outcome {
+        Exited => "exited",
+        Signalled => "signalled",
+        TimedOut => "timed_out",
+        Cancelled => "cancelled",
+        Interrupted => "interrupted",
+        Unreachable => "unreachable",
+        HostKeyRefused => "host_key_refused",
+        AuthFailed => "auth_failed",
+        StartFailed => "start_failed",
+        Lost => "lost",
     }
 }
 
@@ -177,7 +147,8 @@ pub struct Task {
     pub state: State,
     /// Why it ended.
     pub outcome: Option<Outcome>,
-    /// One sentence for a person. In INIT it is not stored but derived: see `service`.
+    /// One sentence for a person. In INIT it is what was wrong with the last attempt, and the
+    /// rest is derived: see `service`.
     pub reason: Option<String>,
     /// The exit code.
     pub rc: Option<i64>,
@@ -193,6 +164,24 @@ pub struct Task {
     pub end: Option<i64>,
     /// The deadline for the whole run, in seconds.
     pub timeout: Option<u32>,
+    /// Whether it goes on without the server's connection.
+    pub mode: Mode,
+    /// How it is run.
+    pub launch: Launch,
+    /// How many bytes it reads from its standard input; they are read apart.
+    pub stdin_bytes: u64,
+    /// How often it is tried again where it could not be started.
+    pub retries: u32,
+    /// Seconds before it is tried again.
+    pub retry_delay: u32,
+    /// How often it was begun.
+    pub attempt: u32,
+    /// When it may be tried again; for INIT alone.
+    pub not_before: Option<i64>,
+    /// The run that it has, or had last.
+    pub run: Option<RunId>,
+    /// The process on the machine, as far as it is known.
+    pub process: Option<RemoteProcess>,
     /// Whether somebody asked for its end.
     pub cancel_requested: bool,
     /// Whether the result was changed after the end.
@@ -294,18 +283,54 @@ impl Task {
     /// INIT to CURRENT: the engine has claimed it.
     ///
     /// # Errors
-    /// A conflict where it is not in INIT. The three methods here are the only ones that change a
+    /// A conflict where it is not in INIT. The four methods here are the only ones that change a
     /// state.
-    pub fn claim(&mut self, now: i64) -> Result<()> {
+    pub fn claim(&mut self, run: RunId, now: i64) -> Result<()> {
         match self.state {
             State::Init => {
                 self.state = State::Current;
                 self.start = Some(now);
+                self.attempt += 1;
+                self.not_before = None;
+                self.reason = None;
+                self.run = Some(run);
                 self.version += 1;
                 Ok(())
             }
             State::Current | State::Done | State::Abort => Err(self.refuses("be started")),
         }
+    }
+
+    /// CURRENT to INIT: nothing was sent to the machine, and it is to be tried again. Gives the
+    /// attempt that was.
+    ///
+    /// # Errors
+    /// A conflict where it is not CURRENT.
+    pub fn retry(&mut self, ending: Ending, now: i64) -> Result<Attempt> {
+        match self.state {
+            State::Current => {}
+            State::Init | State::Done | State::Abort => return Err(self.refuses("be tried again")),
+        }
+        let start = self.start.take().unwrap_or(now);
+        self.state = State::Init;
+        self.run = None;
+        self.not_before = Some(now + i64::from(self.retry_delay));
+        self.reason.clone_from(&ending.reason);
+        self.version += 1;
+        Ok(Attempt {
+            number: self.attempt,
+            start,
+            end: now.max(start),
+            outcome: ending.outcome,
+            reason: ending.reason,
+        })
+    }
+
+    /// Whether a run that could not begin is tried again.
+    pub fn may_retry(&self, ending: &Ending) -> bool {
+        ending.outcome == Outcome::Unreachable
+            && self.attempt <= self.retries
+            && !self.cancel_requested
     }
 
     /// Somebody asks for its end. In INIT it ends then and there; a running one is told, and goes
@@ -383,8 +408,23 @@ impl Task {
     }
 }
 
-/// What is needed to post a task.
+/// A run that could not begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// When it was begun, Unix seconds.
+    pub start: i64,
+    /// When it was over.
+    pub end: i64,
+    /// Why.
+    pub outcome: Outcome,
+    /// The sentence for a person.
+    pub reason: Option<String>,
+}
+
+/// What is needed to post a task.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NewTask {
     /// See [`Task::name`].
     pub name: String,
@@ -398,9 +438,36 @@ pub struct NewTask {
     pub user: String,
     /// See [`Task::timeout`].
     pub timeout: Option<u32>,
+    /// See [`Task::mode`]; the instance's own where there is none.
+    pub mode: Option<Mode>,
+    /// See [`Task::launch`].
+    pub launch: Launch,
+    /// What the script reads; nothing where there is none.
+    pub stdin: Option<Vec<u8>>,
+    /// See [`Task::retries`].
+    pub retries: u32,
+    /// See [`Task::retry_delay`].
+    pub retry_delay: u32,
 }
 
 impl NewTask {
+    /// What a task was posted as, to post it again.
+    pub fn again(task: Task, stdin: Option<Vec<u8>>) -> Self {
+        Self {
+            name: task.name,
+            tag: task.tag,
+            instance: task.instance,
+            script: task.script,
+            user: task.user,
+            timeout: task.timeout,
+            mode: Some(task.mode),
+            launch: task.launch,
+            stdin,
+            retries: task.retries,
+            retry_delay: task.retry_delay,
+        }
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -409,10 +476,35 @@ impl NewTask {
         let mut wrong = validate::Invalid::default();
         wrong.check("name", validate::name(&self.name));
         wrong.check("tag", validate::tag(&self.tag));
-        wrong.check("script", validate::script(&self.script));
+        wrong.check(
+            "script",
+            match self.launch.interpreter {
+                None => validate::script(&self.script),
+                Some(_) => validate::script_file(&self.script),
+            },
+        );
         wrong.check("user", validate::login_user(&self.user));
         if let Some(seconds) = self.timeout {
             wrong.check("timeout", validate::timeout(i64::from(seconds)));
+        }
+        self.launch.check(&mut wrong);
+        wrong.check("retries", validate::retries(i64::from(self.retries)));
+        let delay = i64::from(self.retry_delay);
+        wrong.check("retry_delay", validate::retry_delay(delay));
+        if let Some(stdin) = &self.stdin {
+            wrong.check("stdin", validate::stdin(stdin));
+        }
+        if self.launch.pty && self.stdin.is_some() {
+            wrong.add(
+                "stdin",
+                "cannot go through a terminal: leave out pty or stdin",
+            );
+        }
+        if self.launch.pty && self.mode == Some(Mode::Detached) {
+            wrong.add(
+                "pty",
+                "is for attached runs: a detached one has no terminal",
+            );
         }
         wrong.finish()
     }
@@ -482,6 +574,15 @@ mod tests {
             start: None,
             end: None,
             timeout: None,
+            mode: Mode::Attached,
+            launch: Launch::default(),
+            stdin_bytes: 0,
+            retries: 1,
+            retry_delay: 5,
+            attempt: 0,
+            not_before: None,
+            run: None,
+            process: None,
             cancel_requested: false,
             amended: false,
             stdout: StreamInfo::default(),
@@ -496,10 +597,10 @@ mod tests {
     #[test]
     fn only_a_waiting_task_is_claimed_and_only_once() {
         let mut it = task(State::Init);
-        it.claim(20).unwrap();
+        it.claim(RunId("r".into()), 20).unwrap();
         assert_eq!((it.state, it.start), (State::Current, Some(20)));
         for state in [State::Current, State::Done, State::Abort] {
-            assert!(task(state).claim(20).is_err());
+            assert!(task(state).claim(RunId("r".into()), 20).is_err());
         }
     }
 
@@ -525,13 +626,30 @@ mod tests {
     }
 
     #[test]
+    fn only_what_was_not_reached_is_tried_again_and_only_so_often() {
+        let unreachable = || Ending::aborted(Outcome::Unreachable, "dead");
+        let mut it = task(State::Init);
+        it.claim(RunId("a".into()), 20).unwrap();
+        assert!(it.may_retry(&unreachable()));
+        assert!(!it.may_retry(&Ending::aborted(Outcome::Lost, "lost")));
+        let attempt = it.retry(unreachable(), 22).unwrap();
+        assert_eq!((attempt.number, attempt.start, attempt.end), (1, 20, 22));
+        assert_eq!(
+            (it.state, it.start, it.not_before, it.run.clone()),
+            (State::Init, None, Some(27), None)
+        );
+        it.claim(RunId("b".into()), 27).unwrap();
+        assert!(!it.may_retry(&unreachable()), "one retry was asked for");
+    }
+
+    #[test]
     fn an_end_comes_once_and_never_before_the_start() {
         let mut it = task(State::Init);
         assert!(
             it.finish(Ending::exited(0), 20).is_err(),
             "what never began cannot be DONE"
         );
-        it.claim(20).unwrap();
+        it.claim(RunId("r".into()), 20).unwrap();
         it.finish(Ending::exited(3), 5).unwrap();
         assert_eq!((it.state, it.rc, it.end), (State::Done, Some(3), Some(20)));
         assert!(it.finish(Ending::exited(0), 30).is_err());

@@ -8,6 +8,17 @@ const NAME_MAX: usize = 255;
 const TAG_MAX: usize = 4_096;
 const USER_MAX: usize = 64;
 const PASSWORD_MAX: usize = 1_024;
+/// The longest script that goes to its interpreter as a file, in bytes.
+const SCRIPT_FILE_MAX: usize = 4 * 1024 * 1024;
+/// The longest standard input, in bytes.
+pub const STDIN_MAX: usize = 16 * 1024 * 1024;
+const ENV_MAX: usize = 256;
+/// Names and values together, in bytes: what a script gets is to leave room for its arguments.
+const ENV_BYTES_MAX: usize = 65_536;
+const PATH_MAX: usize = 4_096;
+const INTERPRETER_MAX: usize = 1_024;
+const RETRIES_MAX: i64 = 100;
+const RETRY_DELAY_MAX: i64 = 24 * 60 * 60;
 const TIMEOUT_MAX: i64 = 366 * 24 * 60 * 60;
 
 /// Gathers what is wrong with the fields of one input, so that the caller hears of all at once.
@@ -89,11 +100,104 @@ pub fn script(text: &str) -> Check {
     require(
         text.len() <= SCRIPT_MAX,
         format!(
-            "has {} bytes; at most {SCRIPT_MAX} fit in an argument list",
+            "has {} bytes; at most {SCRIPT_MAX} fit in an argument list (a longer one needs an interpreter)",
             text.len()
         ),
     )?;
     require(!text.contains('\0'), "must not hold a NUL character")
+}
+
+/// A script that its interpreter reads from a file: 1 to 4,194,304 bytes, no NUL.
+pub fn script_file(text: &str) -> Check {
+    require(!text.is_empty(), "must not be empty")?;
+    require(
+        text.len() <= SCRIPT_FILE_MAX,
+        format!("must have at most {SCRIPT_FILE_MAX} bytes"),
+    )?;
+    require(!text.contains('\0'), "must not hold a NUL character")
+}
+
+/// A standard input: up to 16 MiB.
+pub fn stdin(bytes: &[u8]) -> Check {
+    require(
+        bytes.len() <= STDIN_MAX,
+        format!("has {} bytes; at most {STDIN_MAX} are taken", bytes.len()),
+    )
+}
+
+/// Environment variables: up to 256, names as a shell takes them (POSIX 2024 XBD 3.216), values
+/// without NUL, 65,536 bytes in all.
+pub fn env(variables: &[(String, String)]) -> Check {
+    require(
+        variables.len() <= ENV_MAX,
+        format!("must have at most {ENV_MAX} variables"),
+    )?;
+    let bytes: usize = variables.iter().map(|(n, v)| n.len() + v.len() + 2).sum();
+    require(
+        bytes <= ENV_BYTES_MAX,
+        format!("must have at most {ENV_BYTES_MAX} bytes in all"),
+    )?;
+    for (name, value) in variables {
+        let mut characters = name.chars();
+        let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let named = characters.next().is_some_and(first)
+            && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+        require(
+            named,
+            format!(
+                "{name:?} is no name of a variable: letters, digits and _ only, no digit first"
+            ),
+        )?;
+        require(
+            !value.contains('\0'),
+            format!("{name} must not hold a NUL character"),
+        )?;
+    }
+    Ok(())
+}
+
+/// A path on a machine: 1 to 4,096 bytes without control characters.
+pub fn path(text: &str) -> Check {
+    line(text, PATH_MAX)
+}
+
+/// An interpreter and its arguments: 1 to 1,024 bytes without control characters.
+pub fn interpreter(text: &str) -> Check {
+    require(!text.trim().is_empty(), "must not be empty")?;
+    line(text, INTERPRETER_MAX)
+}
+
+fn line(text: &str, most: usize) -> Check {
+    require(!text.is_empty(), "must not be empty")?;
+    require(
+        text.len() <= most,
+        format!("must have at most {most} bytes"),
+    )?;
+    require(
+        !text.chars().any(char::is_control),
+        "must not hold control characters",
+    )
+}
+
+/// A name that the configuration gives to something: 1 to 64 letters, digits and `. _ -`.
+pub fn reference(text: &str) -> Check {
+    account(text, "._-")
+}
+
+/// How often a run that could not begin is tried again: 0 to 100 times.
+pub fn retries(count: i64) -> Check {
+    require(
+        (0..=RETRIES_MAX).contains(&count),
+        format!("must be from 0 to {RETRIES_MAX}"),
+    )
+}
+
+/// How long until it is tried again, in seconds: up to a day.
+pub fn retry_delay(seconds: i64) -> Check {
+    require(
+        (0..=RETRY_DELAY_MAX).contains(&seconds),
+        format!("must be from 0 to {RETRY_DELAY_MAX} seconds"),
+    )
 }
 
 /// A user to log in as: 1 to 64 letters, digits and `. _ @ + - $ \`, not beginning with `-`, so

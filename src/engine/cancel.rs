@@ -43,6 +43,8 @@ pub enum Cause {
     Cancelled,
     /// The task's own deadline passed.
     TimedOut,
+    /// It wrote nothing for longer than it may.
+    Silent,
     /// The server stops.
     Interrupted,
 }

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,7 @@ pub async fn run(
         deadline: task
             .timeout
             .map(|seconds| begun + Duration::from_secs(u64::from(seconds))),
+        heard: watch::Sender::new(begun),
         shared: &shared,
         task,
         instance,
@@ -46,7 +48,9 @@ pub async fn run(
             "The server failed while it ran this; its log says more. The script may still run on the instance.",
         )
     });
-    run.record(ending, begun).await;
+    if !run.retry(&ending).await {
+        run.record(ending, begun).await;
+    }
     shared.cancels.forget(id);
     drop(place);
     shared.feed.changed(id);
@@ -59,6 +63,8 @@ struct Run<'a> {
     cancel: CancellationToken,
     deadline: Option<Instant>,
     output: Output,
+    /// When the script last wrote.
+    heard: watch::Sender<Instant>,
 }
 
 /// What came first.
@@ -113,7 +119,7 @@ impl Run<'_> {
             return Ok(());
         }
         let key = session.host_key();
-        let refused = |outcome, reason| Err(Failure { outcome, reason });
+        let refused = |outcome, reason| Err(Failure::new(outcome, reason));
         match self
             .shared
             .store
@@ -149,7 +155,15 @@ impl Run<'_> {
     /// Takes what the script writes until it ends, or is told to and has.
     async fn follow(&mut self, session: Session, mut running: Running) -> Ending {
         let told = self.told_to_end();
-        match self.take_until(&mut running, told).await {
+        self.heard.send_replace(Instant::now());
+        let silent = silent(self.heard.subscribe(), self.shared.config.silence_timeout);
+        let stop = async {
+            tokio::select! {
+                cause = told => cause,
+                () = silent => Cause::Silent,
+            }
+        };
+        match self.take_until(&mut running, stop).await {
             Until::Ended(ending) if running.was_cut() => ending.with_reason(LEFT_BEHIND),
             Until::Ended(ending) => ending,
             Until::Stopped(cause) => {
@@ -241,6 +255,7 @@ impl Run<'_> {
     }
 
     fn take(&mut self, event: Event) -> Option<Ending> {
+        self.heard.send_replace(Instant::now());
         match event {
             Event::Stdout(bytes) => self.output.push(Stream::Stdout, &bytes, Instant::now()),
             Event::Stderr(bytes) => self.output.push(Stream::Stderr, &bytes, Instant::now()),
@@ -275,6 +290,13 @@ impl Run<'_> {
                     self.task.timeout.unwrap_or_default()
                 ),
             ),
+            Cause::Silent => (
+                Outcome::TimedOut,
+                format!(
+                    "It wrote nothing for {} s (engine.silence_timeout).",
+                    self.shared.config.silence_timeout
+                ),
+            ),
             Cause::Interrupted => (Outcome::Interrupted, "The server was stopped.".into()),
         }
     }
@@ -296,6 +318,27 @@ impl Run<'_> {
             Err(error) => {
                 tracing::warn!(task = self.task.id.0, %error, "cannot store output; trying again");
                 self.output.failed(Instant::now() + AGAIN);
+            }
+        }
+    }
+
+    /// Puts the task back to what waits, where it could not begin and may be tried again. What the
+    /// store does not take now ends the task: it is not left CURRENT for an attempt to come.
+    async fn retry(&self, ending: &Ending) -> bool {
+        if !self.task.may_retry(ending) {
+            return false;
+        }
+        let (id, now) = (self.task.id, self.shared.clock.now());
+        match self.shared.store.retry_task(id, ending.clone(), now).await {
+            Ok(Some(task)) => {
+                let (attempt, delay) = (task.attempt, task.retry_delay);
+                tracing::info!(task = id.0, attempt, delay, "task will be tried again");
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::warn!(task = id.0, %error, "cannot put a task back to what waits");
+                false
             }
         }
     }
@@ -333,6 +376,21 @@ impl Run<'_> {
             bytes = self.output.bytes(),
             "task ended"
         );
+    }
+}
+
+/// Waits until nothing was heard for so many seconds; for ever where that is 0.
+async fn silent(mut heard: watch::Receiver<Instant>, seconds: u64) {
+    if seconds == 0 {
+        return std::future::pending().await;
+    }
+    let limit = Duration::from_secs(seconds);
+    loop {
+        let last = *heard.borrow_and_update();
+        sleep_until(last + limit).await;
+        if *heard.borrow() == last {
+            return;
+        }
     }
 }
 

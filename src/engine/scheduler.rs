@@ -37,6 +37,16 @@ async fn reconcile(shared: &Shared, work_too: bool) {
             .for_each(|task| shared.cancels.cancel(task)),
         Err(error) => tracing::warn!(%error, "cannot look for cancels"),
     }
+    match shared
+        .store
+        .instances_with_due_retries(shared.clock.now())
+        .await
+    {
+        Ok(instances) => instances
+            .into_iter()
+            .for_each(|instance| shared.slots.mark(instance)),
+        Err(error) => tracing::warn!(%error, "cannot look for tasks to try again"),
+    }
     if !work_too {
         return;
     }

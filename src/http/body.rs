@@ -13,24 +13,74 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 /// How much of a body is read in all, so that a client that sends too much, or sends to a place
 /// that wants none, still gets to see the answer.
 const DRAIN_LIMIT: u64 = 4 * 1024 * 1024;
 
+/// Bodies past the usual limit that are held at one time.
+const LARGE: usize = 8;
+
+/// How long a body may be: what the outermost layer leaves in a request.
+#[derive(Clone)]
+pub(super) struct Limits {
+    usual: u64,
+    large: Arc<Semaphore>,
+}
+
+impl Limits {
+    pub(super) fn new(usual: u64) -> Self {
+        Self {
+            usual,
+            large: Arc::new(Semaphore::new(LARGE)),
+        }
+    }
+}
+
+/// A whole body.
+pub struct Received {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// How many of them are past `http.body_limit`: on the one route that takes more.
+    pub excess: usize,
+    /// Held for as long as the body, or what was made of it, is in memory.
+    pub place: Option<OwnedSemaphorePermit>,
+}
+
 /// Reads the whole body of a request, for the extractors of both front ends.
 ///
 /// # Errors
-/// `TooLarge` past `http.body_limit`; `Timeout` where it took longer than `http.body_timeout`;
-/// `Invalid` where it broke off or its framing is wrong.
-pub async fn read_body(body: &mut RequestBody) -> Result<Bytes> {
+/// `TooLarge` past the limit of its route; `Timeout` where it took longer than
+/// `http.body_timeout`; `Unavailable` where too many large ones are held; `Invalid` where it broke
+/// off or its framing is wrong.
+pub async fn read_body(request: &Request, body: &mut RequestBody) -> Result<Received> {
+    let missing = || Error::internal("a route stands outside of http::stack");
+    let limits = request.data::<Limits>().ok_or_else(missing)?;
+    let usual = usize::try_from(limits.usual).unwrap_or(usize::MAX);
     let mut stream = body.take().map_err(Error::internal)?.into_bytes_stream();
     let mut all = BytesMut::new();
+    let mut place = None;
     while let Some(chunk) = stream.try_next().await.map_err(unwrap)? {
         all.extend_from_slice(&chunk);
+        if all.len() > usual && place.is_none() {
+            let free = limits.large.clone().try_acquire_owned();
+            place = Some(free.map_err(|_| too_many())?);
+        }
     }
-    Ok(all.freeze())
+    Ok(Received {
+        excess: all.len().saturating_sub(usual),
+        bytes: all.freeze(),
+        place,
+    })
+}
+
+fn too_many() -> Error {
+    Error::unavailable(
+        "Too many large requests are being taken. Try again soon.",
+        5,
+    )
 }
 
 /// Gets our own error back out of the one that poem's body speaks.
@@ -41,7 +91,8 @@ fn unwrap(error: io::Error) -> Error {
     }
 }
 
-pub(super) fn too_large() -> Error {
+/// What a body past its limit gets.
+pub fn too_large() -> Error {
     Fault::TooLarge.into()
 }
 

@@ -20,7 +20,7 @@ mod stack;
 mod stream;
 mod watch;
 
-pub use body::read_body;
+pub use body::{Received, read_body, too_large};
 pub use listener::{Protocol, Server};
 pub use login::{clear_session, peer, session_token, set_session};
 pub use methods::{not_allowed, with_allow};

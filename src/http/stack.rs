@@ -1,6 +1,6 @@
 //! The outermost layer: what every request goes through, in this order.
 
-use super::body::Intake;
+use super::body::{Intake, Limits};
 use super::login::{self, Zone};
 use super::problem::{Cause, from_poem, problem};
 use super::request_id::RequestId;
@@ -13,13 +13,15 @@ use futures_util::FutureExt as _;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Body as _;
 use poem::http::header::{HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE};
-use poem::http::{HeaderValue, StatusCode, Version};
+use poem::http::{HeaderValue, Method, StatusCode, Version};
 use poem::{Endpoint, IntoResponse, Request, Response};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 
+/// Where tasks are posted, with what their scripts read.
+const TASKS: &str = "/wsexec/tasks";
 /// How much of a path goes into the log, in bytes.
 const LOGGED_PATH: usize = 256;
 
@@ -36,6 +38,7 @@ where
     Stack {
         inner,
         site: Arc::new(Site::new(&settings)),
+        limits: Limits::new(settings.http.body_limit),
         settings,
     }
 }
@@ -43,6 +46,7 @@ where
 struct Stack<E> {
     inner: E,
     site: Arc<Site>,
+    limits: Limits,
     settings: Settings,
 }
 
@@ -91,7 +95,13 @@ impl<E: Endpoint> Stack<E> {
     fn guard(&self, request: &mut Request) -> Option<Intake> {
         let http = &self.settings.http;
         let allowance = Duration::from_secs(http.body_timeout);
-        Intake::guard(request, http.body_limit, allowance)
+        let posts_task = request.method() == Method::POST && request.uri().path() == TASKS;
+        let limit = match posts_task {
+            true => http.task_body_limit.max(http.body_limit),
+            false => http.body_limit,
+        };
+        request.set_data(self.limits.clone());
+        Intake::guard(request, limit, allowance)
     }
 
     /// Everything that may fail or panic.

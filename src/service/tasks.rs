@@ -1,5 +1,5 @@
 use super::{Action, Actor, Idempotency, IfMatch, Service, TaskUpdate, stopping};
-use crate::domain::{Error, NewTask, Page, Result, State, Task, TaskFilter, TaskId};
+use crate::domain::{Attempt, Error, NewTask, Page, Result, State, Task, TaskFilter, TaskId};
 use crate::engine::WaitsFor;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -60,6 +60,31 @@ impl Service {
             engine.wake(task.instance);
         }
         Ok(self.explained(task))
+    }
+
+    /// Posts a task again, as it is.
+    ///
+    /// # Errors
+    /// As [`Service::create_task`]; `NotFound` where there is no such task.
+    pub async fn rerun_task(
+        &self,
+        actor: &Actor,
+        id: TaskId,
+        key: Option<Idempotency>,
+    ) -> Result<Task> {
+        let task = self.task(actor, id).await?;
+        let stdin = self.inner.store.task_stdin(id).await?;
+        self.create_task(actor, NewTask::again(task, stdin), key)
+            .await
+    }
+
+    /// The runs of a task that could not begin, before the last one.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn attempts(&self, actor: &Actor, id: TaskId) -> Result<Vec<Attempt>> {
+        self.task(actor, id).await?;
+        self.inner.store.attempts(id).await
     }
 
     /// Cancels or amends a task.
@@ -144,7 +169,16 @@ impl Service {
             return task;
         }
         let instance = task.instance;
-        task.reason = Some(if task.held {
+        let delayed = task.not_before.filter(|at| *at > self.now());
+        task.reason = Some(if let Some(at) = delayed {
+            format!(
+                "Attempt {} of {} could not begin: {} The next one is in {} s.",
+                task.attempt,
+                u64::from(task.retries) + 1,
+                task.reason.unwrap_or_default(),
+                at - self.now()
+            )
+        } else if task.held {
             format!("Waits until instance {instance} is ACTIVE again.")
         } else {
             match self

@@ -38,7 +38,7 @@ pub(super) async fn connect(inner: &Arc<Inner>, target: &Target) -> Result<Sessi
         inner: inner.clone(),
     };
     let limit = inner.timeouts.login;
-    let login = inner.logins.spawn(login.run(stream));
+    let login = inner.spawned.spawn(login.run(stream));
     let (handle, host_key) = match timeout(limit, login).await {
         Ok(Ok(result)) => result?,
         Ok(Err(_)) => return Err(reasons::not_ssh(target)),
@@ -49,6 +49,7 @@ pub(super) async fn connect(inner: &Arc<Inner>, target: &Target) -> Result<Sessi
         host_key,
         shared,
         start_timeout: inner.timeouts.start,
+        spawned: inner.spawned.clone(),
         scripts: Vec::new(),
         _socket: socket,
     })

@@ -8,12 +8,13 @@ use super::host_keys::Rules;
 use crate::domain::HostKey;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thrussh::client::{Handler, Session};
 use thrussh::{ChannelId, ChannelOpenFailure, Error, Sig};
 use thrussh_keys::key::PublicKey;
 use tokio::sync::{Notify, mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Messages that wait for the one who reads a command's output.
 pub const QUEUE: usize = 16;
@@ -21,6 +22,8 @@ pub const QUEUE: usize = 16;
 const PIECE: usize = 64 * 1024;
 /// RFC 4254 section 5.2.
 const EXTENDED_STDERR: u32 = 1;
+/// Window adjustments of one channel that wait for the one who writes to it.
+const ADJUSTMENTS: isize = 1024;
 
 /// What the server says about one channel, in its order.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ pub enum Message {
 /// What a connection's handler and its session both know.
 pub struct Shared {
     verdict: Mutex<Option<Result<HostKey, Failure>>>,
-    channels: Mutex<HashMap<ChannelId, mpsc::Sender<Message>>>,
+    channels: Mutex<HashMap<ChannelId, Reader>>,
     refusal: Mutex<Option<String>>,
     refused: Notify,
     /// Set when the session is dropped: nothing waits for a reader any more.
@@ -63,10 +66,20 @@ impl Shared {
     }
 
     /// From now on the channel's messages come here.
-    pub fn listen(&self, channel: ChannelId) -> mpsc::Receiver<Message> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        lock(&self.channels).insert(channel, sender);
-        receiver
+    pub fn listen(&self, channel: ChannelId) -> Listening {
+        let (sender, messages) = mpsc::channel(QUEUE);
+        let (ended, adjustments) = (CancellationToken::new(), Arc::default());
+        let reader = Reader {
+            sender,
+            adjustments: Arc::clone(&adjustments),
+            _ended: ended.clone().drop_guard(),
+        };
+        lock(&self.channels).insert(channel, reader);
+        Listening {
+            messages,
+            ended,
+            adjustments,
+        }
     }
 
     /// Waits until the server refuses to open a channel; its own words.
@@ -82,7 +95,8 @@ impl Shared {
     /// Waits for a place in the reader's queue, which holds the connection up: that is what makes
     /// the machine wait. What nobody reads any more is dropped.
     async fn tell(&self, channel: ChannelId, message: Message) {
-        let Some(reader) = lock(&self.channels).get(&channel).cloned() else {
+        let reader = lock(&self.channels).get(&channel).map(|r| r.sender.clone());
+        let Some(reader) = reader else {
             return;
         };
         tokio::select! {
@@ -97,6 +111,29 @@ impl Shared {
                 .await;
         }
     }
+}
+
+/// Where a channel's messages go.
+struct Reader {
+    sender: mpsc::Sender<Message>,
+    adjustments: Arc<AtomicIsize>,
+    _ended: DropGuard,
+}
+
+/// What comes of a channel, for those who wait for it.
+pub struct Listening {
+    pub messages: mpsc::Receiver<Message>,
+    /// Set when the channel or the connection has ended.
+    pub ended: CancellationToken,
+    /// Window adjustments that wait in thrussh's queue. Who takes one counts it down.
+    pub adjustments: Arc<AtomicIsize>,
+}
+
+/// Does what thrussh does by itself.
+struct Defaults;
+
+impl Handler for Defaults {
+    type Error = Error;
 }
 
 /// One connection's handler. When thrussh drops it the connection is over.
@@ -189,7 +226,24 @@ impl Handler for ClientHandler {
         Ok((self, session))
     }
 
-    async fn window_adjusted(self, _: ChannelId, _: u32, session: Session) -> Done {
+    /// thrussh sends what waited for the window, and tells the writer by a queue that has no bound:
+    /// past a bound of ours an adjustment is left out, which costs the writer nothing for good, as
+    /// each tells the whole window. A peer that sends them without an end is cut off.
+    async fn window_adjusted(self, channel: ChannelId, window: u32, session: Session) -> Done {
+        let waiting = match lock(&self.shared.channels).get(&channel) {
+            Some(reader) => reader.adjustments.fetch_add(1, Ordering::Relaxed),
+            None => 0,
+        };
+        if waiting >= ADJUSTMENTS && !session.has_pending_data(channel) {
+            if let Some(reader) = lock(&self.shared.channels).get(&channel) {
+                reader.adjustments.fetch_sub(1, Ordering::Relaxed);
+            }
+            return Ok((self, session));
+        }
+        if waiting >= 2 * ADJUSTMENTS {
+            return Err(Error::Inconsistent);
+        }
+        let (_, session) = Defaults.window_adjusted(channel, window, session).await?;
         Ok((self, session))
     }
 

@@ -14,6 +14,7 @@ mod files;
 mod handler;
 mod host_keys;
 mod identities;
+mod input;
 mod known_hosts;
 mod login;
 mod names;
@@ -21,6 +22,7 @@ mod reasons;
 mod session;
 mod terminate;
 
+pub use input::{Input, Lost};
 pub use session::{Running, Session};
 pub use terminate::Termination;
 
@@ -53,13 +55,18 @@ pub struct Failure {
     pub outcome: Outcome,
     /// What happened and what to do.
     pub reason: String,
+    /// Whether the machine opened no further channel on this connection, as it allows no more
+    /// sessions on it. Nothing was sent: another connection may do.
+    pub channel_refused: bool,
 }
 
 impl Failure {
-    fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
+    /// One that tells nothing else.
+    pub fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
         Self {
             outcome,
             reason: reason.into(),
+            channel_refused: false,
         }
     }
 }
@@ -102,8 +109,8 @@ struct Inner {
     names: names::Names,
     known_hosts: known_hosts::File,
     identities: identities::Identities,
-    /// Logins that run. Each ends by itself once its socket is shut down.
-    logins: TaskTracker,
+    /// Logins that run, and inputs. Each ends by itself once its socket is shut down.
+    spawned: TaskTracker,
 }
 
 /// The deadlines of the configuration.
@@ -134,7 +141,7 @@ impl Connector {
                     config.passphrase_file.clone(),
                     passphrase,
                 ),
-                logins: TaskTracker::new(),
+                spawned: TaskTracker::new(),
             }),
         }
     }

@@ -1,21 +1,45 @@
 //! A connection that is logged in, and the commands that run over it.
 
 use super::connect::Socket;
-use super::handler::{ClientHandler, Message, Shared};
+use super::handler::{ClientHandler, Listening, Message, Shared};
+use super::input::{Input, Line};
 use super::{Event, Failure};
 use crate::domain::{HostKey, Outcome};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use thrussh::client::{Channel, Handle};
-use thrussh::{Error, Sig};
-use tokio::sync::{Mutex, mpsc};
+use thrussh::{Error, Pty, Sig};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::task::TaskTracker;
 
 /// After the exit status, how long the machine may be silent before the output counts as complete:
 /// something that the script left in the background holds its stdout open.
 const SILENCE: Duration = Duration::from_secs(5);
 /// After the exit status, how long such a thing may go on writing.
 const AFTERMATH: Duration = Duration::from_secs(30);
+/// How long a signal may take to be on its way: the connection can be held up by output that
+/// nobody takes.
+const SIGNAL: Duration = Duration::from_secs(5);
+/// A terminal that passes bytes as they are, either way: no echo, no lines, no signals from the
+/// keyboard, no flow control (RFC 4254 section 8).
+const RAW: [(Pty, u32); 13] = [
+    (Pty::ECHO, 0),
+    (Pty::ICANON, 0),
+    (Pty::ISIG, 0),
+    (Pty::IEXTEN, 0),
+    (Pty::OPOST, 0),
+    (Pty::ONLCR, 0),
+    (Pty::ICRNL, 0),
+    (Pty::INLCR, 0),
+    (Pty::IGNCR, 0),
+    (Pty::ISTRIP, 0),
+    (Pty::IXON, 0),
+    (Pty::IXOFF, 0),
+    (Pty::CS8, 1),
+];
+/// Columns and rows of such a terminal.
+const SIZE: (u32, u32) = (80, 24);
 
 /// A connection that is logged in. It is closed, socket and all, when it is dropped.
 pub struct Session {
@@ -24,7 +48,9 @@ pub struct Session {
     pub(super) shared: Arc<Shared>,
     pub(super) start_timeout: Duration,
     /// The commands that [`Session::terminate`] may have to send a signal to.
-    pub(super) scripts: Vec<Weak<Mutex<Channel>>>,
+    pub(super) scripts: Vec<Weak<Line>>,
+    /// What brings input to the commands.
+    pub(super) spawned: TaskTracker,
     /// Shut down on drop, which is what ends thrussh's spawned work.
     pub(super) _socket: Socket,
 }
@@ -51,81 +77,139 @@ impl Session {
     /// `start_failed` where the server opens no channel or closes it instead of running the
     /// command; `lost` where the command was sent and nothing tells whether it runs.
     pub async fn exec(&mut self, command: &str) -> Result<Running, Failure> {
-        let running = self.start(command).await?;
-        self.scripts.retain(|script| script.strong_count() > 0);
-        self.scripts.push(Arc::downgrade(&running.channel));
+        let (running, input) = self.open(command, false).await?;
+        input.finish();
         Ok(running)
     }
 
+    /// As [`Session::exec`], with its stdin left open. With `terminal` it gets one that passes
+    /// bytes as they are, either way, and stderr comes with stdout.
+    ///
+    /// # Errors
+    /// As [`Session::exec`]; `start_failed` too where the machine gives no terminal.
+    pub async fn open(&mut self, line: &str, terminal: bool) -> Result<(Running, Input), Failure> {
+        let (running, input) = self.begin(line, terminal).await?;
+        self.scripts.retain(|script| script.strong_count() > 0);
+        self.scripts.push(Arc::downgrade(&running.line));
+        Ok((running, input))
+    }
+
+    /// Runs a command that [`Session::terminate`] leaves alone.
     pub(super) async fn start(&mut self, command: &str) -> Result<Running, Failure> {
+        let (running, input) = self.begin(command, false).await?;
+        input.finish();
+        Ok(running)
+    }
+
+    async fn begin(&mut self, line: &str, terminal: bool) -> Result<(Running, Input), Failure> {
         let limit = self.start_timeout;
         let deadline = Instant::now() + limit;
-        let channel = match timeout_at(deadline, self.open()).await {
+        let seconds = limit.as_secs_f32();
+        let channel = match timeout_at(deadline, self.open_channel()).await {
             Ok(opened) => opened?,
             Err(_) => {
                 return Err(start_failed(format!(
-                    "The machine opened no channel for the script within {} s. It may be \
-                     overloaded: see its SSH server's log.",
-                    limit.as_secs_f32()
+                    "The machine opened no channel for the script within {seconds} s. It may be \
+                     overloaded: see its SSH server's log."
                 )));
             }
         };
-        match timeout_at(deadline, self.request(channel, command)).await {
-            Ok(result) => result,
+        let mut opened = Opened {
+            listening: self.shared.listen(channel.id()),
+            channel,
+        };
+        if terminal {
+            match timeout_at(deadline, opened.request_terminal()).await {
+                Ok(given) => given?,
+                Err(_) => {
+                    return Err(start_failed(format!(
+                        "The machine gave no terminal (pty) within {seconds} s: it may allow this \
+                         user none (PermitTTY in sshd_config)."
+                    )));
+                }
+            }
+        }
+        match timeout_at(deadline, opened.request(line)).await {
+            Ok(result) => Ok(self.running(opened, result?)),
             Err(_) => Err(perhaps_started(format!(
-                "The machine did not say within {} s that it started the script: it may have \
-                 started and may still run there. Or the machine is overloaded, or allows this \
-                 user no commands: see its SSH server's log.",
-                limit.as_secs_f32()
+                "The machine did not say within {seconds} s that it started the script: it may \
+                 have started and may still run there. Or the machine is overloaded, or allows \
+                 this user no commands: see its SSH server's log."
             ))),
         }
     }
 
-    async fn open(&mut self) -> Result<Channel, Failure> {
+    async fn open_channel(&mut self) -> Result<Channel, Failure> {
         tokio::select! {
             opened = self.handle.channel_open_session() => opened.map_err(lost_before_start),
-            refusal = self.shared.channel_refused() => Err(start_failed(format!(
-                "The machine opened no channel for the script ({refusal}). It may allow no more \
-                 sessions (MaxSessions in sshd_config)."
-            ))),
+            refusal = self.shared.channel_refused() => Err(Failure {
+                channel_refused: true,
+                ..start_failed(format!(
+                    "The machine opened no channel for the script ({refusal}). It may allow no \
+                     more sessions (MaxSessions in sshd_config)."
+                ))
+            }),
+        }
+    }
+
+    fn running(&self, opened: Opened, held: Option<Message>) -> (Running, Input) {
+        let line = Line::new(opened.channel, &opened.listening);
+        let input = Input::start(&self.spawned, &line, self.shared.closed.clone());
+        let running = Running {
+            line,
+            messages: opened.listening.messages,
+            held,
+            ending: Ending::default(),
+        };
+        (running, input)
+    }
+}
+
+/// A channel that the machine has opened.
+struct Opened {
+    channel: Channel,
+    listening: Listening,
+}
+
+impl Opened {
+    async fn request_terminal(&mut self) -> Result<(), Failure> {
+        let (columns, rows) = SIZE;
+        let sent = self
+            .channel
+            .request_pty(true, "dumb", columns, rows, 0, 0, &RAW);
+        sent.await.map_err(lost_before_start)?;
+        match self.listening.messages.recv().await {
+            Some(Message::Accepted) => Ok(()),
+            Some(_) => Err(start_failed(
+                "The machine gave no terminal (pty): it may allow this user none (PermitTTY in \
+                 sshd_config).",
+            )),
+            None => Err(lost_before_start(Error::Disconnect)),
         }
     }
 
     /// From the moment that the command is on its way it may run, and only the machine's own word
     /// says that it does not. thrussh keeps the word that refuses a request (RFC 4254 section 5.4)
-    /// to itself: that is silence here.
-    async fn request(&mut self, mut channel: Channel, command: &str) -> Result<Running, Failure> {
-        let mut messages = self.shared.listen(channel.id());
-        let sent = channel.exec(true, command).await;
+    /// to itself: that is silence here. What came instead of an answer is handed back.
+    async fn request(&mut self, line: &str) -> Result<Option<Message>, Failure> {
+        let sent = self.channel.exec(true, line).await;
         sent.map_err(lost_before_start)?;
-        // A connection that is gone shows in what comes back.
-        let _ = channel.eof().await;
-        let held = match messages.recv().await {
-            Some(Message::Accepted) => None,
-            Some(Message::Closed) => {
-                return Err(start_failed("The machine refused to run the script."));
-            }
-            None => {
-                return Err(perhaps_started(
-                    "The connection was lost before the machine said that it started the script: \
-                     it may have started and may still run there.",
-                ));
-            }
+        match self.listening.messages.recv().await {
+            Some(Message::Accepted) => Ok(None),
+            Some(Message::Closed) => Err(start_failed("The machine refused to run the script.")),
+            None => Err(perhaps_started(
+                "The connection was lost before the machine said that it started the script: \
+                 it may have started and may still run there.",
+            )),
             // The script's own words: the request was taken, whatever became of the answer.
-            other => other,
-        };
-        Ok(Running {
-            channel: Arc::new(Mutex::new(channel)),
-            messages,
-            held,
-            ending: Ending::default(),
-        })
+            other => Ok(other),
+        }
     }
 }
 
 /// A command that runs.
 pub struct Running {
-    channel: Arc<Mutex<Channel>>,
+    line: Arc<Line>,
     messages: mpsc::Receiver<Message>,
     held: Option<Message>,
     ending: Ending,
@@ -215,9 +299,9 @@ impl Running {
 
 /// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore it:
 /// OpenSSH does for root. A connection that is gone shows in what the command's reader gets.
-pub(super) async fn send_signal(channel: &Mutex<Channel>, signal: &str) {
+pub(super) async fn send_signal(line: &Line, signal: &str) {
     let signal = Sig::Custom(signal.to_owned());
-    let _ = channel.lock().await.signal(signal).await;
+    let _ = timeout(SIGNAL, async { line.lock().await.signal(signal).await }).await;
 }
 
 #[derive(Debug)]

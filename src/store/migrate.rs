@@ -3,7 +3,10 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// Schema changes, in order; the position of one, from 1, is its number in `user_version`. What is
 /// released is never edited: a change is a new one at the end.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_runs.sql"),
+];
 
 /// Brings the schema up to date, each step in a transaction of its own, so that a kill in the
 /// middle leaves the one or the other.

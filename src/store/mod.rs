@@ -5,12 +5,14 @@
 //! same words. WAL with `synchronous=FULL`: what a write returned is on disk.
 
 mod amendments;
+mod attempts;
 mod check;
 mod conditions;
 mod disk;
 mod fault;
 mod idempotency;
 mod instances;
+mod launch;
 mod migrate;
 mod output;
 mod output_read;
@@ -51,6 +53,7 @@ struct Inner {
     readers: Readers,
     writer: Writer,
     disk: Disk,
+    id: String,
     _lock: Option<File>,
 }
 
@@ -130,6 +133,7 @@ impl Store {
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         migrate::migrate(&mut connection)?;
+        let id = connection.query_row("SELECT id FROM store", [], |row| row.get(0))?;
         let readers = Readers::open(config.readers.max(1), || {
             connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
         })?;
@@ -138,9 +142,15 @@ impl Store {
                 readers,
                 writer: Writer::start(connection),
                 disk: Disk::new(dir.to_owned(), config.min_free),
+                id,
                 _lock: lock,
             }),
         })
+    }
+
+    /// The UUID of this store, in the names of what its runs leave on machines.
+    pub fn id(&self) -> &str {
+        &self.inner.id
     }
 
     /// Whether the store reads and writes.

@@ -2,20 +2,24 @@ use super::conditions::Conditions;
 use super::fault::Fault;
 use super::idempotency::{self, Scope};
 use super::rows::unknown_word;
-use super::{Store, instances, output};
+use super::{Store, instances, launch, output};
 use crate::domain::{
-    Ending, Error, Gap, Idempotency, IfMatch, Instance, InstanceId, InstanceState, NewTask, Order,
-    Outcome, Page, Result, State, Stream, StreamInfo, Task, TaskFilter, TaskId, TaskUpdate,
+    Become, Ending, Error, Gap, Idempotency, IfMatch, Instance, InstanceId, InstanceState, Mode,
+    NewTask, Order, Outcome, Page, RemoteProcess, Result, RunId, State, Stream, StreamInfo, Task,
+    TaskFilter, TaskId, TaskUpdate,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
+use uuid::Uuid;
 
 const COLUMNS: &str = "id, name, tag, instance, script, user, state, outcome, reason, rc, signal, created, created_by,
      start, \"end\", timeout, cancel_requested, amended, stdout_bytes, stdout_gap_offset, stdout_gap_length,
      stderr_bytes, stderr_gap_offset, stderr_gap_length, version,
      amended AND EXISTS (SELECT 1 FROM amended_output a WHERE a.task = tasks.id AND a.stream = 1),
      amended AND EXISTS (SELECT 1 FROM amended_output a WHERE a.task = tasks.id AND a.stream = 2),
-     state = 'INIT' AND EXISTS (SELECT 1 FROM instances i WHERE i.id = tasks.instance AND i.state = 'DEACTIVATE')";
+     state = 'INIT' AND EXISTS (SELECT 1 FROM instances i WHERE i.id = tasks.instance AND i.state = 'DEACTIVATE'),
+     mode, env, cwd, interpreter, become_method, become_user, become_password, pty, stdin_bytes, retries, retry_delay,
+     attempt, not_before, run, process_pid, process_started, process_boot, process_connection";
 
 /// Ids that one read looks through for a text.
 const WINDOW: i64 = 20_000;
@@ -34,6 +38,8 @@ fn stream_info(row: &Row, first: usize) -> rusqlite::Result<StreamInfo> {
 fn task(row: &Row) -> rusqlite::Result<Task> {
     let state: String = row.get(6)?;
     let outcome: Option<String> = row.get(7)?;
+    let mode: String = row.get(28)?;
+    let run: Option<String> = row.get(41)?;
     Ok(Task {
         id: TaskId(row.get(0)?),
         name: row.get(1)?,
@@ -61,6 +67,15 @@ fn task(row: &Row) -> rusqlite::Result<Task> {
         stdout_amended: row.get(25)?,
         stderr_amended: row.get(26)?,
         held: row.get(27)?,
+        mode: Mode::parse(&mode).ok_or_else(|| unknown_word(28, mode))?,
+        launch: launch::launch(row, 29)?,
+        stdin_bytes: row.get(36)?,
+        retries: row.get(37)?,
+        retry_delay: row.get(38)?,
+        attempt: row.get(39)?,
+        not_before: row.get(40)?,
+        run: run.map(RunId),
+        process: launch::process(row, 42)?,
     })
 }
 
@@ -72,10 +87,11 @@ pub(super) fn get(c: &Connection, id: TaskId) -> rusqlite::Result<Option<Task>> 
 }
 
 /// Writes what can change in a task; its output's figures are written with the output.
-fn put(c: &Connection, it: &Task) -> rusqlite::Result<()> {
+pub(super) fn put(c: &Connection, it: &Task) -> rusqlite::Result<()> {
     c.prepare_cached(
         "UPDATE tasks SET name = ?2, tag = ?3, state = ?4, outcome = ?5, reason = ?6, rc = ?7, signal = ?8,
-         start = ?9, \"end\" = ?10, cancel_requested = ?11, amended = ?12, version = ?13 WHERE id = ?1",
+         start = ?9, \"end\" = ?10, cancel_requested = ?11, amended = ?12, version = ?13, attempt = ?14,
+         not_before = ?15, run = ?16 WHERE id = ?1",
     )?
     .execute(params![
         it.id.0,
@@ -90,7 +106,10 @@ fn put(c: &Connection, it: &Task) -> rusqlite::Result<()> {
         it.end,
         it.cancel_requested,
         it.amended,
-        it.version
+        it.version,
+        it.attempt,
+        it.not_before,
+        it.run.as_ref().map(|run| &run.0)
     ])?;
     Ok(())
 }
@@ -313,16 +332,17 @@ impl Store {
                 // One more than is taken tells whether there is more.
                 let mut waiting = c
                     .prepare_cached(&format!(
-                        "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_waiting WHERE instance = ?1 AND state = 'INIT' ORDER BY id LIMIT ?2"
+                        "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_waiting WHERE instance = ?1 AND state = 'INIT'
+                         AND (not_before IS NULL OR not_before <= ?3) ORDER BY id LIMIT ?2"
                     ))?
-                    .query_map(params![id.0, take + 1], task)?
+                    .query_map(params![id.0, take + 1, now], task)?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
                 if waiting.len() > take {
                     waiting.truncate(take);
                     claims.more.push(id);
                 }
                 for mut it in waiting {
-                    it.claim(now)?;
+                    it.claim(RunId(Uuid::new_v4().to_string()), now)?;
                     put(c, &it)?;
                     claims.claimed.push((it, instance.clone()));
                 }
@@ -348,6 +368,80 @@ impl Store {
             )?
             .query_map([], |row| row.get(0).map(InstanceId))?
             .collect()
+        })
+        .await
+    }
+
+    /// The instances that have a task in INIT whose next attempt is due.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn instances_with_due_retries(&self, now: i64) -> Result<Vec<InstanceId>> {
+        self.read(move |c| {
+            c.prepare_cached(
+                "SELECT DISTINCT instance FROM tasks INDEXED BY tasks_delayed
+                 WHERE state = 'INIT' AND not_before IS NOT NULL AND not_before <= ?1",
+            )?
+            .query_map([now], |row| row.get(0).map(InstanceId))?
+            .collect()
+        })
+        .await
+    }
+
+    /// What a task's script reads; none where it reads nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn task_stdin(&self, id: TaskId) -> Result<Option<Vec<u8>>> {
+        self.read(move |c| {
+            c.prepare_cached("SELECT data FROM stdin WHERE task = ?1")?
+                .query_row([id.0], |row| row.get(0))
+                .optional()
+        })
+        .await
+    }
+
+    /// Keeps which process a running task has on its machine.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn record_process(&self, id: TaskId, process: RemoteProcess) -> Result<()> {
+        self.write(move |c| {
+            c.prepare_cached(
+                "UPDATE tasks SET process_pid = ?2, process_started = ?3, process_boot = ?4,
+                 process_connection = ?5 WHERE id = ?1 AND state = 'CURRENT'",
+            )?
+            .execute(params![
+                id.0,
+                process.pid,
+                process.started,
+                process.boot,
+                process.connection
+            ])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Every task that is CURRENT, with its instance, which cannot be removed meanwhile.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn running_tasks(&self) -> Result<Vec<(Task, Instance)>> {
+        self.read(|c| {
+            let running = c
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_running WHERE state = 'CURRENT'"
+                ))?
+                .query_map([], task)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut found = Vec::with_capacity(running.len());
+            for it in running {
+                if let Some(instance) = instances::get(c, it.instance)? {
+                    found.push((it, instance));
+                }
+            }
+            Ok(found)
         })
         .await
     }
@@ -417,9 +511,11 @@ impl Store {
 }
 
 fn insert(c: &Connection, new: &NewTask, created_by: &str, now: i64) -> rusqlite::Result<TaskId> {
+    let become_user = new.launch.become_user.as_ref();
     c.prepare_cached(
-        "INSERT INTO tasks (name, tag, instance, script, user, timeout, created, created_by, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'INIT')",
+        "INSERT INTO tasks (name, tag, instance, script, user, timeout, created, created_by, state, mode, env, cwd,
+         interpreter, become_method, become_user, become_password, pty, stdin_bytes, retries, retry_delay)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'INIT', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     )?
     .execute(params![
         new.name,
@@ -429,9 +525,25 @@ fn insert(c: &Connection, new: &NewTask, created_by: &str, now: i64) -> rusqlite
         new.user,
         new.timeout,
         now,
-        created_by
+        created_by,
+        new.mode.unwrap_or_default().as_str(),
+        launch::env(new),
+        new.launch.cwd,
+        new.launch.interpreter,
+        become_user.map(|it| it.method.as_str()),
+        become_user.map(|it: &Become| &it.user),
+        become_user.and_then(|it| it.password.as_ref()),
+        new.launch.pty,
+        new.stdin.as_ref().map_or(0, Vec::len),
+        new.retries,
+        new.retry_delay,
     ])?;
-    Ok(TaskId(c.last_insert_rowid()))
+    let id = TaskId(c.last_insert_rowid());
+    if let Some(stdin) = new.stdin.as_ref().filter(|stdin| !stdin.is_empty()) {
+        c.prepare_cached("INSERT INTO stdin (task, data) VALUES (?1, ?2)")?
+            .execute(params![id.0, stdin])?;
+    }
+    Ok(id)
 }
 
 /// The columns in which a stream's figures stand, as `[bytes, gap offset, gap length]`.

@@ -73,6 +73,7 @@ impl Typed {
             script: lines(&self.script),
             user: self.user.trim().to_owned(),
             timeout,
+            ..NewTask::default()
         };
         if let Err(error) = new.validate() {
             wrong.extend_from_slice(error.invalid_fields());

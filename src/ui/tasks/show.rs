@@ -1,7 +1,5 @@
 use super::{Look, id_of, instance_if_there};
-use crate::domain::{
-    Clock as _, Instance, NewTask, State, Stream, SystemClock, Task, random_token,
-};
+use crate::domain::{Clock as _, Instance, State, Stream, SystemClock, Task, random_token};
 use crate::http::{BaseUrl, Caller};
 use crate::service::{Service, TaskUpdate};
 use crate::ui::curl::Curl;
@@ -142,17 +140,8 @@ pub async fn rerun(
     Path(id): Path<String>,
     Form(hidden): Form<Hidden>,
 ) -> Result<Response> {
-    let task = service.task(&actor, id_of(&id)?).await?;
     let key = once(&hidden.key, &["rerun", &id])?;
-    let new = NewTask {
-        name: task.name,
-        tag: task.tag,
-        instance: task.instance,
-        script: task.script,
-        user: task.user,
-        timeout: task.timeout,
-    };
-    let again = service.create_task(&actor, new, Some(key)).await?;
+    let again = service.rerun_task(&actor, id_of(&id)?, Some(key)).await?;
     Ok(page::see(format!("/tasks/{}", again.id)))
 }
 

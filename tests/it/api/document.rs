@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Every route of the contract.
-const ROUTES: [(&str, &str); 16] = [
+const ROUTES: [(&str, &str); 17] = [
+    ("get", "/wsexec/tasks/{id}/attempts"),
     ("get", "/wsexec/tasks"),
     ("post", "/wsexec/tasks"),
     ("put", "/wsexec/tasks"),

@@ -28,7 +28,9 @@ async fn a_posted_task_runs_and_tells_all_of_itself() {
         "script": "printf out; printf err >&2; exit 3", "user": bench.user, "start": start,
         "end": end, "stdout": "out", "stderr": "err", "rc": 3, "state": "DONE",
         "outcome": "exited", "reason": null, "signal": null, "created": task["created"],
-        "created_by": "admin", "timeout": null, "cancel_requested": false, "amended": false,
+        "created_by": "admin", "timeout": null, "mode": "attached", "env": {}, "cwd": null,
+        "interpreter": null, "become": null, "pty": false, "stdin_bytes": 0, "retries": 0,
+        "retry_delay": 10, "attempt": 1, "cancel_requested": false, "amended": false,
         "stdout_bytes": 3, "stderr_bytes": 3, "stdout_gap": null, "stderr_gap": null,
     });
     assert_eq!(task, expected);

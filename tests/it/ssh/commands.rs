@@ -124,6 +124,7 @@ async fn a_server_without_more_sessions_is_told_as_such() {
         panic!("a second session should be refused");
     };
     assert!(failure.reason.contains("MaxSessions"), "{}", failure.reason);
+    assert!(failure.channel_refused, "another connection may do");
 }
 
 #[tokio::test]

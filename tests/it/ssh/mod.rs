@@ -3,12 +3,14 @@
 mod commands;
 mod conformance;
 mod host_keys;
+mod input;
 mod login;
 mod misbehaviour;
 mod shells;
 mod terminate;
 
 use crate::harness::sshd::{Sshd, user};
+use bytes::Bytes;
 use std::path::PathBuf;
 use std::time::Duration;
 use wsexec::config;
@@ -83,4 +85,18 @@ pub async fn drain(running: &mut Running) -> Ran {
 
 pub async fn run(session: &mut Session, command: &str) -> Ran {
     drain(&mut session.exec(command).await.unwrap()).await
+}
+
+/// A command that reads all of `data`, while its output is taken.
+pub async fn feed(session: &mut Session, line: &str, terminal: bool, data: &[u8]) -> Ran {
+    let (mut running, mut input) = session.open(line, terminal).await.unwrap();
+    let give = async {
+        for piece in data.chunks(100_000) {
+            if input.write(Bytes::copy_from_slice(piece)).await.is_err() {
+                break;
+            }
+        }
+        input.finish();
+    };
+    tokio::join!(drain(&mut running), give).0
 }
