@@ -33,7 +33,7 @@ statuses! {
     /// One thing is read.
     Read: 400, 404;
     /// An instance is declared.
-    Declare: 400, 408, 413, 415, 422;
+    Declare: 400, 404, 408, 409, 413, 415, 422;
     /// A task is posted.
     Post: 400, 404, 408, 409, 413, 415, 422;
     /// One thing is changed.

@@ -4,20 +4,24 @@
 //! is held here (who runs, which instances may have work) can be derived from it again.
 
 mod cancel;
+mod command;
 mod feed;
+mod health;
 mod output;
 mod run;
 mod scheduler;
 mod slots;
+mod target;
 
 pub use feed::Watch;
 
 use crate::config;
-use crate::domain::{Clock, InstanceId, Result, TaskId};
+use crate::domain::{Clock, Health, InstanceId, Result, TaskId};
 use crate::ssh::Connector;
 use crate::store::Store;
 use cancel::Cancels;
 use feed::Feed;
+use health::News;
 use slots::Slots;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +52,7 @@ struct Shared {
     slots: Slots,
     cancels: Cancels,
     feed: Feed,
+    health: News,
     /// No new work, and whoever waits is answered.
     stopping: CancellationToken,
     /// What runs is to end now.
@@ -97,12 +102,14 @@ impl Engine {
             config,
             cancels: Cancels::default(),
             feed: Feed::default(),
+            health: News::default(),
             stopping: CancellationToken::new(),
             interrupt: CancellationToken::new(),
             work: TaskTracker::new(),
             over: CancellationToken::new(),
         });
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
+        shared.work.spawn(health::keep(Arc::clone(&shared)));
         Ok(Self { shared })
     }
 
@@ -134,6 +141,16 @@ impl Engine {
         self.shared.slots.waits_for(instance)
     }
 
+    /// What was heard of an instance and is not in the store yet.
+    pub fn health(&self, instance: InstanceId) -> Option<Health> {
+        self.shared.health.of(instance)
+    }
+
+    /// The instance is another machine now: what was heard of it is of no use.
+    pub fn forget_health(&self, instance: InstanceId) {
+        self.shared.health.forget(instance);
+    }
+
     /// Whether no new work is taken any more.
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.is_cancelled()
@@ -155,13 +172,10 @@ impl Engine {
     pub async fn stop(&self) {
         self.begin_stop();
         let grace = Duration::from_secs(self.shared.config.stop_grace);
-        if tokio::time::timeout(grace, self.shared.work.wait())
-            .await
-            .is_ok()
-        {
-            return;
+        match tokio::time::timeout(grace, self.shared.work.wait()).await {
+            Ok(()) => health::store(&self.shared).await,
+            Err(_) => self.interrupt().await,
         }
-        self.interrupt().await;
     }
 
     /// Cancels what runs as `interrupted`, now.
@@ -175,5 +189,6 @@ impl Engine {
         {
             tracing::error!("runs did not end in time; the next start finds them as lost");
         }
+        health::store(&self.shared).await;
     }
 }

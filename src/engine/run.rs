@@ -1,10 +1,10 @@
 use super::cancel::Cause;
+use super::command::command;
 use super::output::Output;
 use super::slots::Place;
-use super::{LAST_WORDS, Shared};
+use super::{LAST_WORDS, Shared, target};
 use crate::domain::{Ending, Instance, Outcome, Stream, Task};
-use crate::ssh::{Command, Event, Failure, Running, Session, Target, Termination};
-use bytes::Bytes;
+use crate::ssh::{Event, Failure, Running, Session, Termination};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -79,14 +79,14 @@ enum Until<T> {
 impl Run<'_> {
     async fn whole(&mut self) -> Ending {
         let aborted = |failure: Failure| Ending::aborted(failure.outcome, failure.reason);
-        let command = match self.command().await {
+        let command = match command(self.shared, &self.task).await {
             Ok(command) => command,
             Err(failure) => return aborted(failure),
         };
         let connected = tokio::select! {
             biased;
             cause = self.told_to_end() => return self.ended_before_it_began(cause),
-            connected = self.connect() => connected,
+            connected = target::connect(self.shared, self.instance.id, &self.task.user) => connected,
         };
         let mut session = match connected {
             Ok(session) => session,
@@ -98,94 +98,12 @@ impl Run<'_> {
             cause = self.told_to_end() => Err(cause),
             started = session.start(&command) => Ok(started),
         };
+        // It may hold much to read, which is on its way now.
+        drop(command);
         match started {
             Ok(Ok(running)) => self.follow(session, running).await,
             Ok(Err(failure)) => aborted(failure),
             Err(cause) => self.end(session, None, cause).await,
-        }
-    }
-
-    /// The script and how it is run, with what the store and the configuration keep apart.
-    async fn command(&self) -> Result<Command, Failure> {
-        let launch = self.task.launch.clone();
-        let name = launch.become_user.as_ref();
-        let password = match name.and_then(|become_user| become_user.password.as_deref()) {
-            Some(name) => Some(self.shared.connector.become_password(name).await?),
-            None => None,
-        };
-        let stdin = match self.task.stdin_bytes {
-            0 => None,
-            _ => self.stdin().await?,
-        };
-        Ok(Command {
-            script: self.task.script.clone(),
-            launch,
-            password,
-            stdin,
-        })
-    }
-
-    async fn stdin(&self) -> Result<Option<Bytes>, Failure> {
-        match self.shared.store.task_stdin(self.task.id).await {
-            Ok(stdin) => Ok(stdin.map(Bytes::from)),
-            Err(error) => {
-                tracing::error!(task = self.task.id.0, %error, "cannot read the standard input of a task");
-                let reason = "The script's standard input could not be read from the store, so nothing was run. \
-                    Post the task again.";
-                Err(Failure::new(Outcome::StartFailed, reason))
-            }
-        }
-    }
-
-    async fn connect(&self) -> Result<Session, Failure> {
-        let target = Target {
-            host: self.instance.ip.clone(),
-            port: self.instance.port,
-            user: self.task.user.clone(),
-            host_key: self.instance.host_key.clone(),
-        };
-        let session = self.shared.connector.connect(&target).await?;
-        self.pin(&session).await?;
-        Ok(session)
-    }
-
-    /// Records the first key of an instance, which the server has proved to hold by now. Of two
-    /// runs that see different ones at once, only the first goes on.
-    async fn pin(&self, session: &Session) -> Result<(), Failure> {
-        if self.instance.host_key.is_some() {
-            return Ok(());
-        }
-        let key = session.host_key();
-        let refused = |outcome, reason| Err(Failure::new(outcome, reason));
-        match self
-            .shared
-            .store
-            .pin_host_key(&self.instance, key.clone())
-            .await
-        {
-            Ok(Some(on_record)) if on_record == *key => Ok(()),
-            Ok(Some(on_record)) => refused(
-                Outcome::HostKeyRefused,
-                format!(
-                    "The host key of {} is {} and another connection has just recorded {}. Find out which is right \
-                     before anything runs there.",
-                    self.instance.address(),
-                    key.fingerprint,
-                    on_record.fingerprint
-                ),
-            ),
-            Ok(None) => refused(
-                Outcome::StartFailed,
-                "The instance was changed while the connection was made. Post the task again."
-                    .into(),
-            ),
-            Err(error) => {
-                tracing::error!(task = self.task.id.0, %error, "cannot record a host key");
-                refused(
-                    Outcome::StartFailed,
-                    "The instance's first host key could not be recorded, so nothing was run. Post the task again.".into(),
-                )
-            }
         }
     }
 

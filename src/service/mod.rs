@@ -3,6 +3,7 @@
 
 mod actor;
 mod events;
+mod host_keys;
 mod instances;
 mod login;
 mod output;

@@ -8,6 +8,7 @@ mod errors;
 mod events;
 mod idempotency;
 mod instances;
+mod launch;
 mod lists;
 mod raw;
 mod tasks;

@@ -6,6 +6,7 @@ mod logs;
 mod order;
 mod output;
 mod restart;
+mod retries;
 
 use crate::harness::app::{App, Builder};
 use crate::harness::sshd::{Sshd, user};
