@@ -108,38 +108,6 @@ impl Run<'_> {
         }
     }
 
-    /// The script and how it is run, with what the store and the configuration keep apart.
-    async fn command(&self) -> Result<Command, Failure> {
-        let launch = self.task.launch.clone();
-        let name = launch.become_user.as_ref();
-        let password = match name.and_then(|become_user| become_user.password.as_deref()) {
-            Some(name) => Some(self.shared.connector.become_password(name).await?),
-            None => None,
-        };
-        let stdin = match self.task.stdin_bytes {
-            0 => None,
-            _ => self.stdin().await?,
-        };
-        Ok(Command {
-            script: self.task.script.clone(),
-            launch,
-            password,
-            stdin,
-        })
-    }
-
-    async fn stdin(&self) -> Result<Option<Bytes>, Failure> {
-        match self.shared.store.task_stdin(self.task.id).await {
-            Ok(stdin) => Ok(stdin.map(Bytes::from)),
-            Err(error) => {
-                tracing::error!(task = self.task.id.0, %error, "cannot read the standard input of a task");
-                let reason = "The script's standard input could not be read from the store, so nothing was run. \
-                    Post the task again.";
-                Err(Failure::new(Outcome::StartFailed, reason))
-            }
-        }
-    }
-
     /// Takes what the script writes until it ends, or is told to and has.
     async fn follow(&mut self, session: Session, mut running: Running) -> Ending {
         let told = self.told_to_end();
