@@ -21,12 +21,10 @@ mod names;
 mod reasons;
 pub mod remote;
 mod session;
-mod terminate;
 
 pub use input::{Input, Lost};
-pub use remote::Command;
+pub use remote::{Command, FOREIGN, Finding, Left, Located, Other, Whereabouts};
 pub use session::{Running, Session};
-pub use terminate::Termination;
 
 use crate::config;
 use crate::domain::{HostKey, Outcome, Secret};

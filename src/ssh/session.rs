@@ -68,6 +68,12 @@ impl Session {
         &self.host_key
     }
 
+    /// This connection as the server writes it into `SSH_CONNECTION` (ssh(1)), where nothing
+    /// between translates addresses.
+    pub fn ends(&self) -> Option<String> {
+        self._socket.ends()
+    }
+
     /// Hands a command to the user's login shell, as `ssh user@host COMMAND` does. stdin is empty.
     ///
     /// Another command may run at the same time. All commands of a session share one stream:
@@ -255,7 +261,7 @@ impl Running {
                 Received::Lost => {
                     return self.tell(
                         "The connection to the machine was lost before the script's end was \
-                         known; it may still run there.",
+                         known.",
                     );
                 }
             }

@@ -7,9 +7,13 @@
 mod become_user;
 mod deliver;
 mod launch;
+mod session;
+mod terminate;
 
 pub use deliver::Program;
 pub use launch::Command;
+pub use session::{Other, Whereabouts};
+pub use terminate::{FOREIGN, Finding, Left, Located};
 
 use super::Failure;
 use crate::domain::{Outcome, random_bytes};
