@@ -106,6 +106,7 @@ impl Run<'_> {
             port: self.instance.port,
             user: self.task.user.clone(),
             host_key: self.instance.host_key.clone(),
+            ..Target::default()
         };
         let session = self.shared.connector.connect(&target).await?;
         self.pin(&session).await?;
