@@ -356,11 +356,13 @@ impl Talk {
         }
     }
 
+    /// The end of what came, as a reason can repeat it.
     fn printed(&self) -> String {
-        self.printed_after(0)
+        words(&self.printed_after(0))
     }
 
-    fn printed_after(&self, events: usize) -> String {
+    /// All that came after so many pieces.
+    fn printed_after(&self, events: usize) -> Vec<u8> {
         let mut printed = Vec::new();
         for event in self.before.iter().skip(events) {
             if let Event::Stdout(data) | Event::Stderr(data) = event {
@@ -368,7 +370,7 @@ impl Talk {
             }
         }
         printed.extend_from_slice(&self.unread);
-        words(&printed)
+        printed
     }
 
     fn seconds(&self) -> f32 {
