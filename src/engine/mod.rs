@@ -5,6 +5,7 @@
 
 mod cancel;
 mod check;
+mod command;
 mod feed;
 mod health;
 mod output;

@@ -1,4 +1,5 @@
 use super::cancel::Cause;
+use super::command::command;
 use super::output::Output;
 use super::slots::Place;
 use super::{LAST_WORDS, Shared, target};
@@ -79,7 +80,7 @@ enum Until<T> {
 impl Run<'_> {
     async fn whole(&mut self) -> Ending {
         let aborted = |failure: Failure| Ending::aborted(failure.outcome, failure.reason);
-        let command = match self.command().await {
+        let command = match command(self.shared, &self.task).await {
             Ok(command) => command,
             Err(failure) => return aborted(failure),
         };
@@ -98,6 +99,8 @@ impl Run<'_> {
             cause = self.told_to_end() => Err(cause),
             started = session.start(&command) => Ok(started),
         };
+        // It may hold much to read, which is on its way now.
+        drop(command);
         match started {
             Ok(Ok(running)) => self.follow(session, running).await,
             Ok(Err(failure)) => aborted(failure),
