@@ -4,8 +4,7 @@ use super::output::Output;
 use super::slots::Place;
 use super::{LAST_WORDS, Shared, target};
 use crate::domain::{Ending, Instance, Outcome, Stream, Task};
-use crate::ssh::{Command, Event, Failure, Running, Session, Termination};
-use bytes::Bytes;
+use crate::ssh::{Event, Failure, Running, Session, Termination};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -105,38 +104,6 @@ impl Run<'_> {
             Ok(Ok(running)) => self.follow(session, running).await,
             Ok(Err(failure)) => aborted(failure),
             Err(cause) => self.end(session, None, cause).await,
-        }
-    }
-
-    /// The script and how it is run, with what the store and the configuration keep apart.
-    async fn command(&self) -> Result<Command, Failure> {
-        let launch = self.task.launch.clone();
-        let name = launch.become_user.as_ref();
-        let password = match name.and_then(|become_user| become_user.password.as_deref()) {
-            Some(name) => Some(self.shared.connector.become_password(name).await?),
-            None => None,
-        };
-        let stdin = match self.task.stdin_bytes {
-            0 => None,
-            _ => self.stdin().await?,
-        };
-        Ok(Command {
-            script: self.task.script.clone(),
-            launch,
-            password,
-            stdin,
-        })
-    }
-
-    async fn stdin(&self) -> Result<Option<Bytes>, Failure> {
-        match self.shared.store.task_stdin(self.task.id).await {
-            Ok(stdin) => Ok(stdin.map(Bytes::from)),
-            Err(error) => {
-                tracing::error!(task = self.task.id.0, %error, "cannot read the standard input of a task");
-                let reason = "The script's standard input could not be read from the store, so nothing was run. \
-                    Post the task again.";
-                Err(Failure::new(Outcome::StartFailed, reason))
-            }
         }
     }
 
