@@ -24,7 +24,7 @@ mod session;
 mod terminate;
 
 pub use input::{Input, Lost};
-pub use remote::Command;
+pub use remote::{Command, Findings, RemoteClock};
 pub use session::{Running, Session};
 pub use terminate::Termination;
 

@@ -5,9 +5,11 @@
 //! reads its quoting. What a machine answers is foreign: it is bounded, and read strictly.
 
 mod become_user;
+mod check;
 mod deliver;
 mod launch;
 
+pub use check::{Findings, RemoteClock};
 pub use deliver::Program;
 pub use launch::Command;
 
