@@ -1,9 +1,8 @@
 use super::input::{FromJson, Input, Members, Nullable, Number};
-use super::wire::{BecomeJson, InstanceJson, TaskJson};
+use super::wire::{BecomeJson, TaskJson};
 use super::word::OneOf;
 use crate::domain::{
-    self, Amendment, Become, BecomeMethod, Error, InstanceChange, InstanceId, InstanceState,
-    Launch, Mode, NewInstance, NewTask, Result, State,
+    self, Amendment, Become, BecomeMethod, Error, InstanceId, Launch, Mode, NewTask, Result, State,
 };
 use crate::service::TaskUpdate;
 use base64::Engine as _;
@@ -22,7 +21,7 @@ const RETRY_DELAY: u32 = 10;
 
 /// An integer, or a string that holds one. Written out, because what poem-openapi makes of a union
 /// is said to be an object, which neither of the two is.
-struct NumberOrText(i64);
+pub struct NumberOrText(pub i64);
 
 impl Type for NumberOrText {
     const IS_REQUIRED: bool = true;
@@ -259,67 +258,28 @@ impl FromJson for Become {
     }
 }
 
-/// What is needed to declare an instance.
-#[derive(Object)]
-#[oai(rename = "NewInstance", example, skip_serializing_if_is_none)]
-pub struct NewInstanceBody {
-    /// IPv4 or IPv6 address, or host name.
-    ip: String,
-    /// A description; empty unless given.
-    tag: Option<String>,
-    /// `ACTIVE` unless given.
-    state: Option<OneOf<InstanceState>>,
-    /// The SSH port; 22 unless given.
-    port: Option<u16>,
-}
-
-impl Example for NewInstanceBody {
-    fn example() -> Self {
-        Self {
-            ip: "127.0.0.1".into(),
-            tag: Some("localhost".into()),
-            state: Some(OneOf(InstanceState::Active)),
-            port: Some(22),
-        }
-    }
-}
-
-impl Input for NewInstance {
-    type Schema = NewInstanceBody;
-
-    fn read(mut members: Members) -> Result<Self> {
-        let state = members.take::<OneOf<InstanceState>>("state");
-        let new = Self {
-            ip: members.need("ip"),
-            tag: members.take("tag").unwrap_or_default(),
-            state: state.map_or(InstanceState::Active, |it| it.0),
-            port: port(&mut members).unwrap_or(22),
-        };
-        members.finish(new, Self::validate)
-    }
-}
-
-fn port(members: &mut Members) -> Option<u16> {
-    let number: i64 = members.take("port")?;
-    if let Err(message) = domain::port(number) {
-        members.wrong("port", message);
-    }
-    u16::try_from(number).ok()
-}
-
 /// The members of a body that may not be changed, as they were sent.
-struct Fixed(Map<String, Value>);
+pub struct Fixed(Map<String, Value>);
 
 impl Fixed {
-    fn take(members: &mut Members, names: &[&'static str]) -> Self {
+    /// Takes those of these members that are there.
+    pub fn take(members: &mut Members, names: &[&'static str]) -> Self {
         let given = names
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), members.take_raw(name)?)));
         Self(given.collect())
     }
 
-    /// Takes them where they say what is.
-    fn require_unchanged(self, present: &impl Serialize, moving: &[&str]) -> Result<()> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes them where they say what is, or may have changed by themselves.
+    ///
+    /// # Errors
+    /// A conflict that names one which does not.
+    pub fn require_unchanged(self, present: &impl Serialize, moving: &[&str]) -> Result<()> {
         let present = serde_json::to_value(present).map_err(Error::internal)?;
         for (name, value) in self.0 {
             let same = match name.as_str() {
@@ -349,7 +309,8 @@ fn path(uri: &Value) -> Option<String> {
     Url::parse(text).ok().map(|url| url.path().to_owned())
 }
 
-fn id(members: &mut Members) -> Option<i64> {
+/// The id that a change names.
+pub fn id(members: &mut Members) -> Option<i64> {
     let id = members.take::<i64>("id")?;
     if id < 1 {
         members.wrong("id", "must be an integer from 1 to 9223372036854775807");
@@ -365,7 +326,11 @@ pub fn named(id: Option<i64>) -> Result<i64> {
     id.ok_or_else(|| Error::field("id", "is required"))
 }
 
-fn require_same_id(named: Option<i64>, id: i64) -> Result<()> {
+/// The path says which one is changed, and the body may say it too.
+///
+/// # Errors
+/// A conflict where they do not agree.
+pub fn require_same_id(named: Option<i64>, id: i64) -> Result<()> {
     match named {
         Some(other) if other != id => Err(Error::conflict(format!(
             "id: may not be changed; the path says {id}."
@@ -461,7 +426,7 @@ impl TaskChange {
 
     /// Whether the task has to be looked at before this can be done.
     pub fn has_fixed(&self) -> bool {
-        !self.fixed.0.is_empty()
+        !self.fixed.is_empty()
     }
 
     /// What is to be done to task `id`.
@@ -502,91 +467,4 @@ impl Input for TaskChange {
         };
         members.finish(change, |change| change.update.amend.validate())
     }
-}
-
-/// A partial update of an instance: what is left out stays as it is. `uri` and `host_key` are
-/// taken too where they are unchanged, so that what was read can be sent back.
-#[derive(Object)]
-#[oai(rename = "InstanceChange", example, skip_serializing_if_is_none)]
-pub struct InstanceChangeBody {
-    /// Which instance; required where the path does not say it.
-    id: Option<i64>,
-    /// A new address; the host key starts afresh.
-    ip: Option<String>,
-    /// A new description.
-    tag: Option<String>,
-    /// A new state; `DEACTIVE` is taken too and means `DEACTIVATE`.
-    state: Option<OneOf<InstanceState>>,
-    /// A new port; the host key starts afresh.
-    port: Option<u16>,
-}
-
-impl Example for InstanceChangeBody {
-    fn example() -> Self {
-        Self {
-            id: Some(1),
-            ip: None,
-            tag: Some("localhost".into()),
-            state: Some(OneOf(InstanceState::Deactivate)),
-            port: None,
-        }
-    }
-}
-
-/// What a PUT on an instance says.
-pub struct InstancePut {
-    /// The instance that it names.
-    pub id: Option<i64>,
-    change: InstanceChange,
-    fixed: Fixed,
-}
-
-impl InstancePut {
-    /// Whether the instance has to be looked at before this can be done.
-    pub fn has_fixed(&self) -> bool {
-        !self.fixed.0.is_empty()
-    }
-
-    /// What is to be done to instance `id`.
-    ///
-    /// # Errors
-    /// A conflict where it names a member that may not change, with another value than `present`.
-    pub fn onto(self, id: i64, present: Option<&InstanceJson>) -> Result<InstanceChange> {
-        require_same_id(self.id, id)?;
-        if let Some(present) = present {
-            self.fixed.require_unchanged(present, &[])?;
-        }
-        Ok(self.change)
-    }
-}
-
-impl Input for InstancePut {
-    type Schema = InstanceChangeBody;
-
-    fn read(mut members: Members) -> Result<Self> {
-        let state = members.take::<OneOf<InstanceState>>("state");
-        let put = Self {
-            id: id(&mut members),
-            change: InstanceChange {
-                ip: members.take("ip"),
-                tag: members.take("tag"),
-                state: state.map(|it| it.0),
-                port: port(&mut members),
-            },
-            fixed: Fixed::take(&mut members, &["uri", "host_key"]),
-        };
-        members.finish(put, |put| check(&put.change))
-    }
-}
-
-/// The rules of the domain for what a change names.
-fn check(change: &InstanceChange) -> Result<()> {
-    let mut wrong = domain::Invalid::default();
-    if let Some(ip) = &change.ip {
-        wrong.check("ip", domain::host(ip));
-    }
-    if let Some(tag) = &change.tag {
-        wrong.check("tag", domain::tag(tag));
-    }
-    wrong.finish()
 }

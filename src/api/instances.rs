@@ -1,13 +1,14 @@
 use super::Tag;
 use super::body::{Out, Streamed, written};
-use super::change::{InstancePut, named};
+use super::change::named;
 use super::conditional::{Key, etag, idempotency};
 use super::input::Json;
+use super::instance_change::InstancePut;
+use super::instance_json::{InstanceAnswer, InstanceJson, InstancesAnswer};
 use super::login::Login;
 use super::param::{Header, Id, Path, Query};
 use super::refusal::{Answer, Change, Declare, List, Read, Remove};
 use super::rows::{Rows, Source, link_to_next};
-use super::wire::{InstanceAnswer, InstanceJson, InstancesAnswer};
 use super::word::OneOf;
 use super::{Created, Found, Limit, Listed, Removed};
 use crate::domain::{
@@ -138,8 +139,8 @@ impl Instances {
 
     /// Change an instance
     ///
-    /// What is left out stays as it is. A new `ip` or `port` is another machine: its host key
-    /// starts afresh.
+    /// What is left out stays as it is. A new `ip` or `port` is another machine: its host key,
+    /// what was revoked, and its health start afresh.
     #[oai(
         path = "/instances/:id",
         method = "put",
@@ -196,7 +197,8 @@ impl Instances {
 
     /// Remove an instance
     ///
-    /// Its tasks stay readable. Refused while one there has not ended.
+    /// Its tasks stay readable. Refused while one there has not ended, or other instances are
+    /// reached through it.
     #[oai(
         path = "/instances/:id",
         method = "delete",

@@ -7,10 +7,14 @@
 mod allow;
 mod body;
 mod change;
+mod check;
 mod conditional;
 mod document;
 mod events;
+mod host_keys;
 mod input;
+mod instance_change;
+mod instance_json;
 mod instances;
 mod login;
 mod output;
@@ -126,7 +130,13 @@ fn page(
     }
 }
 
-type Api = (tasks::Tasks, output::Output, instances::Instances);
+type Api = (
+    tasks::Tasks,
+    output::Output,
+    instances::Instances,
+    host_keys::HostKeys,
+    check::Checks,
+);
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
 a **task** is one execution of a script on it.\n\nErrors are `application/problem+json` (RFC 9457). \
@@ -138,6 +148,8 @@ pub fn mount(route: Route, service: &Service) -> Route {
         tasks::Tasks(service.clone()),
         output::Output(service.clone()),
         instances::Instances(service.clone()),
+        host_keys::HostKeys(service.clone()),
+        check::Checks(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

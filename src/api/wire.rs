@@ -1,8 +1,5 @@
 use super::word::OneOf;
-use crate::domain::{
-    Attempt, Become, BecomeMethod, Gap, HostKeyState, Instance, InstanceState, Mode, Outcome,
-    State, Stream, Task,
-};
+use crate::domain::{Attempt, Become, BecomeMethod, Gap, Mode, Outcome, State, Stream, Task};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
@@ -275,79 +272,6 @@ impl Example for TaskJson {
     }
 }
 
-/// The host key on record for an instance; `type` and `fingerprint` are null while it is unknown.
-#[derive(Debug, Object, Serialize)]
-#[oai(rename = "HostKey")]
-pub struct HostKeyJson {
-    /// `unknown` until the first connection, from then on `trusted`: this key alone is right.
-    pub state: OneOf<HostKeyState>,
-    /// The key's algorithm, such as `ssh-ed25519`.
-    #[oai(nullable)]
-    pub r#type: Option<String>,
-    /// Its fingerprint, as `ssh-keygen -l` shows it.
-    #[oai(nullable)]
-    pub fingerprint: Option<String>,
-}
-
-/// A machine that scripts can run on.
-#[derive(Debug, Object, Serialize)]
-#[oai(rename = "Instance", example)]
-pub struct InstanceJson {
-    /// Given by the server, never reused.
-    pub id: i64,
-    /// The absolute URL of this instance.
-    pub uri: String,
-    /// IPv4 or IPv6 address, or host name.
-    pub ip: String,
-    /// A description.
-    pub tag: String,
-    /// Whether it takes tasks.
-    pub state: OneOf<InstanceState>,
-    /// The SSH port.
-    pub port: u16,
-    /// The key that it must show.
-    pub host_key: HostKeyJson,
-}
-
-impl InstanceJson {
-    /// The instance as the API shows it.
-    pub fn new(instance: &Instance, base: &str) -> Self {
-        let key = instance.host_key.as_ref();
-        let state = key.map_or(HostKeyState::Unknown, |_| HostKeyState::Trusted);
-        Self {
-            id: instance.id.0,
-            uri: format!("{base}/wsexec/instances/{}", instance.id),
-            ip: instance.ip.clone(),
-            tag: instance.tag.clone(),
-            state: OneOf(instance.state),
-            port: instance.port,
-            host_key: HostKeyJson {
-                state: OneOf(state),
-                r#type: key.map(|key| key.algorithm.clone()),
-                fingerprint: key.map(|key| key.fingerprint.clone()),
-            },
-        }
-    }
-}
-
-impl Example for InstanceJson {
-    fn example() -> Self {
-        Self {
-            id: 1,
-            uri: "https://127.0.0.1:8443/wsexec/instances/1".into(),
-            ip: "127.0.0.1".into(),
-            tag: "localhost".into(),
-            state: OneOf(InstanceState::Active),
-            port: 22,
-            host_key: HostKeyJson {
-                state: OneOf(HostKeyState::Trusted),
-                r#type: Some("ssh-ed25519".into()),
-                fingerprint: Some("SHA256:6sLmEQCmn2hmiMYkTBJYX7nXMcgzOYqRzPCyHKKIf5s".into()),
-            },
-        }
-    }
-}
-
 /// One task.
 #[derive(Object)]
 #[oai(rename = "TaskAnswer")]
@@ -362,22 +286,6 @@ pub struct TaskAnswer {
 pub struct TasksAnswer {
     /// The tasks.
     tasks: Vec<TaskJson>,
-}
-
-/// One instance.
-#[derive(Object, Serialize)]
-#[oai(rename = "InstanceAnswer")]
-pub struct InstanceAnswer {
-    /// The instance.
-    pub instance: InstanceJson,
-}
-
-/// Instances, by id.
-#[derive(Object)]
-#[oai(rename = "InstancesAnswer")]
-pub struct InstancesAnswer {
-    /// The instances.
-    instances: Vec<InstanceJson>,
 }
 
 /// It is done.

@@ -1,5 +1,8 @@
 use super::param::Value;
-use crate::domain::{BecomeMethod, HostKeyState, InstanceState, Mode, Order, Outcome, State};
+use crate::domain::{
+    BecomeMethod, CheckStep, HostKeyAct, HostKeyDecision, HostKeyState, InstanceState, Mode, Order,
+    Outcome, SshLibrary, State,
+};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde::{Serialize, Serializer};
@@ -82,13 +85,46 @@ impl Word for InstanceState {
 
 impl Word for HostKeyState {
     const NAME: &'static str = "HostKeyState";
-    const ALL: &'static [Self] = &[Self::Unknown, Self::Trusted];
+    const ALL: &'static [Self] = &HostKeyState::ALL;
 
     fn word(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Trusted => "trusted",
-        }
+        self.as_str()
+    }
+}
+
+impl Word for HostKeyDecision {
+    const NAME: &'static str = "HostKeyDecision";
+    const ALL: &'static [Self] = &HostKeyDecision::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for HostKeyAct {
+    const NAME: &'static str = "HostKeyAct";
+    const ALL: &'static [Self] = &HostKeyAct::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for SshLibrary {
+    const NAME: &'static str = "SshLibrary";
+    const ALL: &'static [Self] = &SshLibrary::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for CheckStep {
+    const NAME: &'static str = "CheckStep";
+    const ALL: &'static [Self] = &CheckStep::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 

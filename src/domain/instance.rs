@@ -1,4 +1,4 @@
-use super::{HostKey, Result, validate};
+use super::{Health, HostKey, HostKeyState, Mode, Result, RevokedKey, ShownKey, validate};
 use std::fmt;
 
 /// The id of an instance: given by the store, never reused.
@@ -52,13 +52,45 @@ pub struct Instance {
     pub state: InstanceState,
     /// The SSH port.
     pub port: u16,
+    /// The instance through which it is reached; none where it is reached directly.
+    pub jump: Option<InstanceId>,
+    /// The user to log in as there; the task's own where there is none.
+    pub jump_user: Option<String>,
+    /// How its tasks run unless they say otherwise.
+    pub mode: Mode,
     /// The key that it must show; none until its first connection.
     pub host_key: Option<HostKey>,
-    /// Counts the changes, for `ETag`.
+    /// The last key that it has proved to hold and that is not trusted.
+    pub shown_key: Option<ShownKey>,
+    /// Whether the key on record, or where there is none the one that was shown, is revoked.
+    pub host_key_revoked: bool,
+    /// What the connections there have told.
+    pub health: Health,
+    /// Counts the changes, for `ETag`; health is none.
     pub version: i64,
 }
 
 impl Instance {
+    /// The most instances on the way to one.
+    pub const JUMPS: usize = 8;
+
+    /// What is known of its host key.
+    pub fn host_key_state(&self) -> HostKeyState {
+        match (&self.host_key, &self.shown_key) {
+            _ if self.host_key_revoked => HostKeyState::Revoked,
+            // Refused although it is the one on record: known_hosts revokes it.
+            (Some(key), Some(shown)) if *key == shown.key => HostKeyState::Revoked,
+            (Some(_), Some(_)) => HostKeyState::Changed,
+            (Some(_), None) => HostKeyState::Trusted,
+            (None, _) => HostKeyState::Unknown,
+        }
+    }
+
+    /// Whether this stands for the same machine as it did then.
+    pub fn is_same_machine(&self, then: &Self) -> bool {
+        self.ip == then.ip && self.port == then.port
+    }
+
     /// `host`, or `[host]:port` where the port is not 22, as known_hosts and `ssh` write it.
     pub fn address(&self) -> String {
         if self.port == 22 {
@@ -67,6 +99,15 @@ impl Instance {
             format!("[{}]:{}", self.ip, self.port)
         }
     }
+}
+
+/// One instance on the way to one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// The instance.
+    pub instance: Instance,
+    /// Keys that it may never have.
+    pub revoked: Vec<RevokedKey>,
 }
 
 /// What is needed to declare an instance. Can be made only from what was found valid.
@@ -80,6 +121,12 @@ pub struct NewInstance {
     pub state: InstanceState,
     /// See [`Instance::port`].
     pub port: u16,
+    /// See [`Instance::jump`].
+    pub jump: Option<InstanceId>,
+    /// See [`Instance::jump_user`].
+    pub jump_user: Option<String>,
+    /// See [`Instance::mode`].
+    pub mode: Mode,
 }
 
 impl NewInstance {
@@ -92,6 +139,9 @@ impl NewInstance {
         wrong.check("ip", validate::host(&self.ip));
         wrong.check("tag", validate::tag(&self.tag));
         wrong.check("port", validate::port(i64::from(self.port)));
+        if let Some(user) = &self.jump_user {
+            wrong.check("jump_user", validate::login_user(user));
+        }
         wrong.finish()
     }
 }
@@ -107,11 +157,17 @@ pub struct InstanceChange {
     pub state: Option<InstanceState>,
     /// A new port; forgets the host key on record.
     pub port: Option<u16>,
+    /// Another instance to reach it through; `Some(None)` for none.
+    pub jump: Option<Option<InstanceId>>,
+    /// Another user to log in as there; `Some(None)` for the task's own.
+    pub jump_user: Option<Option<String>>,
+    /// Another mode for the tasks that are posted from now on.
+    pub mode: Option<Mode>,
 }
 
 impl InstanceChange {
     /// The instance as it would be. A new `ip` or `port` is another machine, so that its host key
-    /// starts afresh.
+    /// and its health start afresh.
     ///
     /// # Errors
     /// [`super::Kind::Invalid`], naming each field that is wrong.
@@ -129,15 +185,30 @@ impl InstanceChange {
         if let Some(port) = self.port {
             next.port = port;
         }
+        if let Some(jump) = self.jump {
+            next.jump = jump;
+        }
+        if let Some(user) = &self.jump_user {
+            next.jump_user.clone_from(user);
+        }
+        if let Some(mode) = self.mode {
+            next.mode = mode;
+        }
         NewInstance {
             ip: next.ip.clone(),
             tag: next.tag.clone(),
             state: next.state,
             port: next.port,
+            jump: next.jump,
+            jump_user: next.jump_user.clone(),
+            mode: next.mode,
         }
         .validate()?;
-        if next.ip != to.ip || next.port != to.port {
+        if !next.is_same_machine(to) {
             next.host_key = None;
+            next.shown_key = None;
+            next.host_key_revoked = false;
+            next.health = Health::default();
         }
         if next != *to {
             next.version += 1;

@@ -5,6 +5,7 @@
 
 mod clock;
 mod error;
+mod health;
 mod host_key;
 mod instance;
 mod launch;
@@ -18,8 +19,12 @@ mod word;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Field, Kind, Result};
-pub use host_key::{HostKey, HostKeyState};
-pub use instance::{Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
+pub use health::{Check, CheckFinding, CheckRequest, CheckStep, Health};
+pub use host_key::{
+    HostKey, HostKeyAct, HostKeyDecision, HostKeyEvent, HostKeyRecord, HostKeyState, RevokedKey,
+    ShownKey, fingerprint,
+};
+pub use instance::{Hop, Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
 pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLibrary};
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
 pub use precondition::{Idempotency, IfMatch};

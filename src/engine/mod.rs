@@ -4,20 +4,25 @@
 //! is held here (who runs, which instances may have work) can be derived from it again.
 
 mod cancel;
+mod check;
+mod command;
 mod feed;
+mod health;
 mod output;
 mod run;
 mod scheduler;
 mod slots;
+mod target;
 
 pub use feed::Watch;
 
 use crate::config;
-use crate::domain::{Clock, InstanceId, Result, TaskId};
+use crate::domain::{Check, CheckRequest, Clock, Health, InstanceId, Result, TaskId};
 use crate::ssh::Connector;
 use crate::store::Store;
 use cancel::Cancels;
 use feed::Feed;
+use health::News;
 use slots::Slots;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +53,8 @@ struct Shared {
     slots: Slots,
     cancels: Cancels,
     feed: Feed,
+    health: News,
+    checks: check::Places,
     /// No new work, and whoever waits is answered.
     stopping: CancellationToken,
     /// What runs is to end now.
@@ -97,12 +104,15 @@ impl Engine {
             config,
             cancels: Cancels::default(),
             feed: Feed::default(),
+            health: News::default(),
+            checks: check::Places::default(),
             stopping: CancellationToken::new(),
             interrupt: CancellationToken::new(),
             work: TaskTracker::new(),
             over: CancellationToken::new(),
         });
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
+        shared.work.spawn(health::keep(Arc::clone(&shared)));
         Ok(Self { shared })
     }
 
@@ -134,6 +144,24 @@ impl Engine {
         self.shared.slots.waits_for(instance)
     }
 
+    /// Takes each step that a task on the instance would take, and tells what was found.
+    ///
+    /// # Errors
+    /// `TooMany` where too many checks run already; `Unavailable` where the server stops.
+    pub async fn check(&self, instance: InstanceId, request: &CheckRequest) -> Result<Check> {
+        check::check(&self.shared, instance, request).await
+    }
+
+    /// What was heard of an instance and is not in the store yet.
+    pub fn health(&self, instance: InstanceId) -> Option<Health> {
+        self.shared.health.of(instance)
+    }
+
+    /// The instance is another machine now: what was heard of it is of no use.
+    pub fn forget_health(&self, instance: InstanceId) {
+        self.shared.health.forget(instance);
+    }
+
     /// Whether no new work is taken any more.
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.is_cancelled()
@@ -155,13 +183,10 @@ impl Engine {
     pub async fn stop(&self) {
         self.begin_stop();
         let grace = Duration::from_secs(self.shared.config.stop_grace);
-        if tokio::time::timeout(grace, self.shared.work.wait())
-            .await
-            .is_ok()
-        {
-            return;
+        match tokio::time::timeout(grace, self.shared.work.wait()).await {
+            Ok(()) => health::store(&self.shared).await,
+            Err(_) => self.interrupt().await,
         }
-        self.interrupt().await;
     }
 
     /// Cancels what runs as `interrupted`, now.
@@ -175,5 +200,6 @@ impl Engine {
         {
             tracing::error!("runs did not end in time; the next start finds them as lost");
         }
+        health::store(&self.shared).await;
     }
 }

@@ -1,9 +1,10 @@
 use super::cancel::Cause;
+use super::command::command;
 use super::output::Output;
 use super::slots::Place;
-use super::{LAST_WORDS, Shared};
+use super::{LAST_WORDS, Shared, target};
 use crate::domain::{Ending, Instance, Outcome, Stream, Task};
-use crate::ssh::{Event, Failure, Running, Session, Target, Termination};
+use crate::ssh::{Event, Failure, Running, Session, Termination};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -77,12 +78,16 @@ enum Until<T> {
 
 impl Run<'_> {
     async fn whole(&mut self) -> Ending {
+        let aborted = |failure: Failure| Ending::aborted(failure.outcome, failure.reason);
+        let command = match command(self.shared, &self.task).await {
+            Ok(command) => command,
+            Err(failure) => return aborted(failure),
+        };
         let connected = tokio::select! {
             biased;
             cause = self.told_to_end() => return self.ended_before_it_began(cause),
-            connected = self.connect() => connected,
+            connected = target::connect(self.shared, self.instance.id, &self.task.user) => connected,
         };
-        let aborted = |failure: Failure| Ending::aborted(failure.outcome, failure.reason);
         let mut session = match connected {
             Ok(session) => session,
             Err(failure) => return aborted(failure),
@@ -91,65 +96,14 @@ impl Run<'_> {
         let started = tokio::select! {
             biased;
             cause = self.told_to_end() => Err(cause),
-            started = session.exec(&self.task.script) => Ok(started),
+            started = session.start(&command) => Ok(started),
         };
+        // It may hold much to read, which is on its way now.
+        drop(command);
         match started {
             Ok(Ok(running)) => self.follow(session, running).await,
             Ok(Err(failure)) => aborted(failure),
             Err(cause) => self.end(session, None, cause).await,
-        }
-    }
-
-    async fn connect(&self) -> Result<Session, Failure> {
-        let target = Target {
-            host: self.instance.ip.clone(),
-            port: self.instance.port,
-            user: self.task.user.clone(),
-            host_key: self.instance.host_key.clone(),
-            ..Target::default()
-        };
-        let session = self.shared.connector.connect(&target).await?;
-        self.pin(&session).await?;
-        Ok(session)
-    }
-
-    /// Records the first key of an instance, which the server has proved to hold by now. Of two
-    /// runs that see different ones at once, only the first goes on.
-    async fn pin(&self, session: &Session) -> Result<(), Failure> {
-        if self.instance.host_key.is_some() {
-            return Ok(());
-        }
-        let key = session.host_key();
-        let refused = |outcome, reason| Err(Failure::new(outcome, reason));
-        match self
-            .shared
-            .store
-            .pin_host_key(&self.instance, key.clone())
-            .await
-        {
-            Ok(Some(on_record)) if on_record == *key => Ok(()),
-            Ok(Some(on_record)) => refused(
-                Outcome::HostKeyRefused,
-                format!(
-                    "The host key of {} is {} and another connection has just recorded {}. Find out which is right \
-                     before anything runs there.",
-                    self.instance.address(),
-                    key.fingerprint,
-                    on_record.fingerprint
-                ),
-            ),
-            Ok(None) => refused(
-                Outcome::StartFailed,
-                "The instance was changed while the connection was made. Post the task again."
-                    .into(),
-            ),
-            Err(error) => {
-                tracing::error!(task = self.task.id.0, %error, "cannot record a host key");
-                refused(
-                    Outcome::StartFailed,
-                    "The instance's first host key could not be recorded, so nothing was run. Post the task again.".into(),
-                )
-            }
         }
     }
 

@@ -1,6 +1,6 @@
 use super::{Action, Actor, Idempotency, IfMatch, Service};
 use crate::domain::{
-    Error, Instance, InstanceChange, InstanceFilter, InstanceId, NewInstance, Page, Result,
+    Error, Health, Instance, InstanceChange, InstanceFilter, InstanceId, NewInstance, Page, Result,
 };
 
 impl Service {
@@ -17,10 +17,12 @@ impl Service {
     ) -> Result<Vec<Instance>> {
         actor.require(Action::ReadInstances)?;
         filter.validate()?;
-        self.inner
-            .store
-            .instances(filter, page.at_most(Self::BATCH))
-            .await
+        let page = page.at_most(Self::BATCH);
+        let instances = self.inner.store.instances(filter, page).await?;
+        Ok(instances
+            .into_iter()
+            .map(|it| self.up_to_date(it))
+            .collect())
     }
 
     /// One instance.
@@ -29,17 +31,17 @@ impl Service {
     /// `NotFound`.
     pub async fn instance(&self, actor: &Actor, id: InstanceId) -> Result<Instance> {
         actor.require(Action::ReadInstances)?;
-        self.inner
-            .store
-            .instance(id)
-            .await?
+        let instance = self.inner.store.instance(id).await?;
+        instance
+            .map(|it| self.up_to_date(it))
             .ok_or_else(no_such_instance)
     }
 
     /// Declares an instance. The same [`Idempotency`] again gives the instance as it now is.
     ///
     /// # Errors
-    /// `Invalid`, `KeyReused`, `Unavailable`.
+    /// `Invalid`, `KeyReused`, `Unavailable`; `NotFound` for a jump that is not there; `Conflict`
+    /// where the way would be too long.
     pub async fn create_instance(
         &self,
         actor: &Actor,
@@ -48,16 +50,19 @@ impl Service {
     ) -> Result<Instance> {
         actor.require(Action::ManageInstances)?;
         new.validate()?;
-        self.inner
+        let made = self
+            .inner
             .store
-            .create_instance(new, key, actor.key_owner(), self.now())
-            .await
+            .create_instance(new, key, actor.key_owner(), self.now());
+        Ok(self.up_to_date(made.await?))
     }
 
-    /// Changes an instance; a new `ip` or `port` forgets its host key.
+    /// Changes an instance; a new `ip` or `port` forgets its host key, what was revoked, and its
+    /// health.
     ///
     /// # Errors
-    /// `Invalid`, `NotFound`, `PreconditionFailed`.
+    /// `Invalid`, `NotFound`, `PreconditionFailed`; `Conflict` for a way that comes back or is too
+    /// long.
     pub async fn change_instance(
         &self,
         actor: &Actor,
@@ -66,22 +71,29 @@ impl Service {
         if_match: Option<IfMatch>,
     ) -> Result<Instance> {
         actor.require(Action::ManageInstances)?;
+        let moves = change.ip.is_some() || change.port.is_some();
+        let by = (actor.name().to_owned(), self.now());
         let changed = self
             .inner
             .store
-            .change_instance(id, change, if_match)
-            .await?;
-        // It may be ACTIVE again, and tasks may wait for that.
+            .change_instance(id, change, if_match, by)
+            .await?
+            .ok_or_else(no_such_instance)?;
         if let Some(engine) = &self.inner.engine {
+            if moves && changed.health == Health::default() {
+                engine.forget_health(id);
+            }
+            // It may be ACTIVE again, and tasks may wait for that.
             engine.wake(id);
         }
-        changed.ok_or_else(no_such_instance)
+        Ok(self.up_to_date(changed))
     }
 
     /// Removes an instance; its tasks stay.
     ///
     /// # Errors
-    /// `NotFound`, `PreconditionFailed`, `Conflict` while a task there has not ended.
+    /// `NotFound`, `PreconditionFailed`; `Conflict` while a task there has not ended, or others are
+    /// reached through it.
     pub async fn remove_instance(
         &self,
         actor: &Actor,
@@ -95,8 +107,17 @@ impl Service {
             Err(no_such_instance())
         }
     }
+
+    /// With what was heard of it and is not on disk yet.
+    fn up_to_date(&self, mut instance: Instance) -> Instance {
+        let engine = self.inner.engine.as_ref();
+        if let Some(news) = engine.and_then(|engine| engine.health(instance.id)) {
+            instance.health = news.over(instance.health);
+        }
+        instance
+    }
 }
 
-fn no_such_instance() -> Error {
+pub(super) fn no_such_instance() -> Error {
     Error::not_found("There is no such instance.")
 }

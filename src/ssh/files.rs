@@ -1,11 +1,16 @@
 //! Small files that are read often: bounded, and parsed again only when they have changed.
 
+use crate::domain::Secret;
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use zeroize::Zeroizing;
+
+/// The longest secret in a file, in bytes.
+const SECRET_LIMIT: u64 = 4096;
 
 /// What tells that a file is still the one that was parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +84,21 @@ pub fn read_bounded(file: File, metadata: &Metadata, limit: u64) -> io::Result<V
         return Err(io::Error::other(format!("it is over {limit} bytes")));
     }
     Ok(bytes)
+}
+
+/// The text of a small file that holds a secret, without its last line end.
+///
+/// # Errors
+/// Where it cannot be read, or others can.
+pub fn read_secret(path: &Path) -> io::Result<Secret> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if is_open_to_others(&metadata) {
+        return Err(io::Error::other("others can read it (chmod 600 it)"));
+    }
+    let bytes = Zeroizing::new(read_bounded(file, &metadata, SECRET_LIMIT)?);
+    let text = std::str::from_utf8(&bytes).map_err(io::Error::other)?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
 /// Whether others than its owner may read or write a file that belongs to this user, which `ssh`

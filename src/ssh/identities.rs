@@ -17,7 +17,6 @@ use thrussh_keys::key::{KeyPair, SignatureHash, ed25519};
 use zeroize::Zeroizing;
 
 const LIMIT: u64 = 64 * 1024;
-const PASSPHRASE_LIMIT: u64 = 4096;
 /// The usual files, in the order in which they are offered.
 const USUAL: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 /// What the file of a key's certificate has after the key's own name, as `ssh-keygen` names it.
@@ -279,17 +278,7 @@ impl Files {
         let Some(path) = &self.passphrase_file else {
             return Ok(self.passphrase.clone());
         };
-        let read = || -> io::Result<Secret> {
-            let file = std::fs::File::open(path)?;
-            let metadata = file.metadata()?;
-            if files::is_open_to_others(&metadata) {
-                return Err(io::Error::other("others can read it (chmod 600 it)"));
-            }
-            let bytes = Zeroizing::new(files::read_bounded(file, &metadata, PASSPHRASE_LIMIT)?);
-            let text = std::str::from_utf8(&bytes).map_err(io::Error::other)?;
-            Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
-        };
-        read()
+        files::read_secret(path)
             .map(Some)
             .map_err(|error| Unusable(format!("needs its passphrase file: {error}")))
     }

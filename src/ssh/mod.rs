@@ -22,18 +22,22 @@ mod names;
 mod offers;
 mod reach;
 mod reasons;
+pub mod remote;
 mod session;
 mod stream;
 mod terminate;
 mod turns;
 
 pub use input::{Input, Lost};
+pub use remote::{Command, Findings, RemoteClock};
 pub use session::{Running, Session};
 pub use terminate::Termination;
 
 use crate::config;
 use crate::domain::{HostKey, Outcome, Secret, SshLibrary};
 use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -129,6 +133,7 @@ struct Inner {
     /// In the order in which they are tried.
     libraries: Vec<SshLibrary>,
     turns: turns::Turns,
+    become_passwords: BTreeMap<String, PathBuf>,
     /// Logins that run, and inputs. Each ends by itself once its socket is shut down.
     spawned: TaskTracker,
 }
@@ -167,6 +172,7 @@ impl Connector {
                     config::SshLibrary::Russh => vec![SshLibrary::Russh],
                 },
                 turns: turns::Turns::default(),
+                become_passwords: config.become_passwords.clone(),
                 spawned: TaskTracker::new(),
             }),
         }
@@ -175,6 +181,25 @@ impl Connector {
     /// The keys that a login would offer now.
     pub async fn keys(&self) -> Keys {
         login::keys(&self.inner).await
+    }
+
+    /// The password that the configuration has under a name, for [`Command::password`].
+    ///
+    /// # Errors
+    /// `start_failed` where there is none of that name, or its file cannot be used.
+    pub async fn become_password(&self, name: &str) -> Result<Secret, Failure> {
+        let refused = |why: &str| {
+            let reason = format!("The password ssh.become_passwords.{name} {why}.");
+            Failure::new(Outcome::StartFailed, reason)
+        };
+        let Some(path) = self.inner.become_passwords.get(name).cloned() else {
+            return Err(refused("is not configured on this server"));
+        };
+        let read = tokio::task::spawn_blocking(move || files::read_secret(&path)).await;
+        match read.map_err(std::io::Error::other).flatten() {
+            Ok(password) => Ok(password),
+            Err(error) => Err(refused(&format!("cannot be read from its file: {error}"))),
+        }
     }
 
     /// Connects, checks the host key, logs in.

@@ -5,7 +5,8 @@ use super::input::{Input, Line};
 use super::library::{Channel, Connection, Gone, Listening, Message, NotOpened, Shared};
 use super::stream::Raw;
 use super::{Event, Failure};
-use crate::domain::{HostKey, Outcome, SshLibrary};
+use crate::domain::{HostKey, Outcome, RemoteProcess, SshLibrary};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -88,7 +89,7 @@ impl Session {
     }
 
     /// Runs a command that [`Session::terminate`] leaves alone.
-    pub(super) async fn start(&mut self, command: &str) -> Result<Running, Failure> {
+    pub(super) async fn aside(&mut self, command: &str) -> Result<Running, Failure> {
         let (running, input) = self.begin(command, false).await?;
         input.finish();
         Ok(running)
@@ -148,7 +149,8 @@ impl Session {
         let running = Running {
             line,
             messages: opened.listening.messages,
-            held,
+            held: held.into_iter().collect(),
+            process: None,
             ending: Ending::default(),
         };
         (running, input)
@@ -200,7 +202,9 @@ impl Opened {
 pub struct Running {
     line: Arc<Line>,
     messages: mpsc::Receiver<Message>,
-    held: Option<Message>,
+    /// What came before the rest of it, and was looked at.
+    held: VecDeque<Message>,
+    process: Option<RemoteProcess>,
     ending: Ending,
 }
 
@@ -264,8 +268,24 @@ impl Running {
         self.ending.cut
     }
 
+    /// The process that leads the script's session, as far as its shell has told.
+    pub fn process(&self) -> Option<&RemoteProcess> {
+        self.process.as_ref()
+    }
+
+    /// What came before a delivered program began, and where that runs.
+    pub(super) fn delivered(&mut self, before: VecDeque<Event>, process: Option<RemoteProcess>) {
+        self.held
+            .extend(before.into_iter().filter_map(|event| match event {
+                Event::Stdout(data) => Some(Message::Stdout(data)),
+                Event::Stderr(data) => Some(Message::Stderr(data)),
+                Event::Exited(_) | Event::Signalled(_) | Event::Disconnected(_) => None,
+            }));
+        self.process = process;
+    }
+
     async fn receive(&mut self) -> Received {
-        if let Some(held) = self.held.take() {
+        if let Some(held) = self.held.pop_front() {
             return Received::Message(held);
         }
         match self.ending.since {

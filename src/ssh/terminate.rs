@@ -64,7 +64,7 @@ impl Session {
         let seconds = grace.as_millis().div_ceil(1000);
         let program = PROGRAM.replace("GRACE", &seconds.to_string());
         let limit = grace + self.start_timeout + SLACK;
-        match self.start(&program).await {
+        match self.aside(&program).await {
             Ok(mut running) => match timeout(limit, answer(&mut running)).await {
                 Ok(termination) => termination,
                 Err(_) => unconfirmed("The machine did not say in time what became of it."),

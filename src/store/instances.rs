@@ -3,49 +3,78 @@ use super::conditions::Conditions;
 use super::fault::Fault;
 use super::idempotency::{self, Scope};
 use super::rows::unknown_word;
+use super::{health, host_keys, jumps};
 use crate::domain::{
     Error, HostKey, Idempotency, IfMatch, Instance, InstanceChange, InstanceFilter, InstanceId,
-    InstanceState, NewInstance, Page, Result,
+    InstanceState, Mode, NewInstance, Page, Result, ShownKey,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-const COLUMNS: &str =
-    "id, ip, tag, state, port, host_key_algorithm, host_key_base64, host_key_fingerprint, version";
+const COLUMNS: &str = "id, ip, tag, state, port, version, jump, jump_user, mode,
+     host_key_algorithm, host_key_base64, host_key_fingerprint,
+     shown_algorithm, shown_base64, shown_fingerprint, shown_at,
+     EXISTS (SELECT 1 FROM revoked_host_keys r WHERE r.instance = instances.id
+             AND r.fingerprint = coalesce(host_key_fingerprint, shown_fingerprint))";
+const TABLE: &str =
+    "instances LEFT JOIN instance_health ON instance_health.instance = instances.id";
+/// Where the columns of the health begin.
+const HEALTH: usize = 17;
+
+fn columns() -> String {
+    format!("{COLUMNS}, {}", health::COLUMNS)
+}
+
+/// A key in three columns, all of them null where there is none.
+fn key(row: &Row, first: usize) -> rusqlite::Result<Option<HostKey>> {
+    let Some(algorithm) = row.get(first)? else {
+        return Ok(None);
+    };
+    Ok(Some(HostKey {
+        algorithm,
+        base64: row.get(first + 1)?,
+        fingerprint: row.get(first + 2)?,
+    }))
+}
 
 fn instance(row: &Row) -> rusqlite::Result<Instance> {
     let state: String = row.get(3)?;
-    let algorithm: Option<String> = row.get(5)?;
-    let host_key = match algorithm {
-        Some(algorithm) => Some(HostKey {
-            algorithm,
-            base64: row.get(6)?,
-            fingerprint: row.get(7)?,
-        }),
-        None => None,
-    };
+    let mode: String = row.get(8)?;
+    let shown_at: Option<i64> = row.get(15)?;
+    let shown_key = key(row, 12)?.zip(shown_at);
     Ok(Instance {
         id: InstanceId(row.get(0)?),
         ip: row.get(1)?,
         tag: row.get(2)?,
         state: InstanceState::parse(&state).ok_or_else(|| unknown_word(3, state))?,
         port: row.get(4)?,
-        host_key,
-        version: row.get(8)?,
+        version: row.get(5)?,
+        jump: row.get::<_, Option<i64>>(6)?.map(InstanceId),
+        jump_user: row.get(7)?,
+        mode: Mode::parse(&mode).ok_or_else(|| unknown_word(8, mode))?,
+        host_key: key(row, 9)?,
+        shown_key: shown_key.map(|(key, at)| ShownKey { key, at }),
+        host_key_revoked: row.get(16)?,
+        health: health::row(row, HEALTH)?,
     })
 }
 
 /// One instance, inside whatever transaction the connection is in.
 pub(super) fn get(c: &Connection, id: InstanceId) -> rusqlite::Result<Option<Instance>> {
-    c.prepare_cached(&format!("SELECT {COLUMNS} FROM instances WHERE id = ?1"))?
+    let columns = columns();
+    c.prepare_cached(&format!("SELECT {columns} FROM {TABLE} WHERE id = ?1"))?
         .query_row([id.0], instance)
         .optional()
 }
 
-fn put(c: &Connection, it: &Instance) -> rusqlite::Result<()> {
+/// Writes all but the health.
+pub(super) fn put(c: &Connection, it: &Instance) -> rusqlite::Result<()> {
     let key = it.host_key.as_ref();
+    let shown = it.shown_key.as_ref();
     c.prepare_cached(
         "UPDATE instances SET ip = ?2, tag = ?3, state = ?4, port = ?5, host_key_algorithm = ?6,
-         host_key_base64 = ?7, host_key_fingerprint = ?8, version = ?9 WHERE id = ?1",
+         host_key_base64 = ?7, host_key_fingerprint = ?8, version = ?9, jump = ?10, jump_user = ?11,
+         shown_algorithm = ?12, shown_base64 = ?13, shown_fingerprint = ?14, shown_at = ?15,
+         mode = ?16 WHERE id = ?1",
     )?
     .execute(params![
         it.id.0,
@@ -56,7 +85,14 @@ fn put(c: &Connection, it: &Instance) -> rusqlite::Result<()> {
         key.map(|k| &k.algorithm),
         key.map(|k| &k.base64),
         key.map(|k| &k.fingerprint),
-        it.version
+        it.version,
+        it.jump.map(|id| id.0),
+        it.jump_user,
+        shown.map(|s| &s.key.algorithm),
+        shown.map(|s| &s.key.base64),
+        shown.map(|s| &s.key.fingerprint),
+        shown.map(|s| s.at),
+        it.mode.as_str()
     ])?;
     Ok(())
 }
@@ -80,7 +116,7 @@ impl Store {
         conditions.equal("tag", filter.tag.clone());
         conditions.equal("ip", filter.ip.clone());
         conditions.contains(&["ip", "tag"], filter.q.as_deref());
-        self.read(move |c| conditions.select(c, COLUMNS, "instances", instance))
+        self.read(move |c| conditions.select(c, &columns(), TABLE, instance))
             .await
     }
 
@@ -95,7 +131,8 @@ impl Store {
     /// Declares an instance, or finds what the same key declared before.
     ///
     /// # Errors
-    /// `KeyReused`; `Conflict` where what the key declared is gone.
+    /// `KeyReused`; `NotFound` for a jump that is not there; `Conflict` where the way would be too
+    /// long, or what the key declared is gone.
     pub async fn create_instance(
         &self,
         new: NewInstance,
@@ -118,36 +155,41 @@ impl Store {
                     ))
                 });
             }
+            jumps::check(c, None, new.jump)?;
             c.prepare_cached(
-                "INSERT INTO instances (ip, tag, state, port, version) VALUES (?1, ?2, ?3, ?4, 1)",
+                "INSERT INTO instances (ip, tag, state, port, jump, jump_user, mode, version)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
             )?
-            .execute(params![new.ip, new.tag, new.state.as_str(), new.port])?;
+            .execute(params![
+                new.ip,
+                new.tag,
+                new.state.as_str(),
+                new.port,
+                new.jump.map(|id| id.0),
+                new.jump_user,
+                new.mode.as_str()
+            ])?;
             let id = c.last_insert_rowid();
             if let Some(scope) = &scope {
                 idempotency::remember(c, scope, id, now)?;
             }
-            Ok(Instance {
-                id: InstanceId(id),
-                ip: new.ip,
-                tag: new.tag,
-                state: new.state,
-                port: new.port,
-                host_key: None,
-                version: 1,
-            })
+            Ok(get(c, InstanceId(id))?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
         })
         .await
     }
 
-    /// Changes an instance; none where there is no such one.
+    /// Changes an instance; none where there is no such one. What is another machine then is
+    /// nothing known of.
     ///
     /// # Errors
-    /// `Invalid`, `PreconditionFailed`.
+    /// `Invalid`, `PreconditionFailed`; `NotFound` for a jump that is not there; `Conflict` for a
+    /// way that comes back or is too long.
     pub async fn change_instance(
         &self,
         id: InstanceId,
         change: InstanceChange,
         if_match: Option<IfMatch>,
+        (by, now): (String, i64),
     ) -> Result<Option<Instance>> {
         self.write(move |c| {
             let Some(old) = get(c, id)? else {
@@ -155,6 +197,13 @@ impl Store {
             };
             IfMatch::check(if_match.as_ref(), old.version)?;
             let new = change.apply(&old)?;
+            if new.jump != old.jump {
+                jumps::check(c, Some(id), new.jump)?;
+            }
+            if !new.is_same_machine(&old) {
+                host_keys::forget(c, &old, (&by, now))?;
+                health::forget(c, id)?;
+            }
             if new != old {
                 put(c, &new)?;
             }
@@ -166,7 +215,8 @@ impl Store {
     /// Removes an instance. False where there is no such one.
     ///
     /// # Errors
-    /// `PreconditionFailed`; `Conflict` while a task there has not ended.
+    /// `PreconditionFailed`; `Conflict` while a task there has not ended, or others are reached
+    /// through it.
     pub async fn remove_instance(&self, id: InstanceId, if_match: Option<IfMatch>) -> Result<bool> {
         self.write(move |c| {
             let Some(old) = get(c, id)? else {
@@ -179,34 +229,10 @@ impl Store {
                 )
                 .into());
             }
+            jumps::require_unused(c, id)?;
             c.prepare_cached("DELETE FROM instances WHERE id = ?1")?
                 .execute([id.0])?;
             Ok(true)
-        })
-        .await
-    }
-
-    /// Records the first key that an instance has shown and proved to hold, if it still is the
-    /// machine at that address and has none. Gives the key on record afterwards, which is another
-    /// one where somebody was faster, and none where the instance is now another machine.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn pin_host_key(&self, seen: &Instance, key: HostKey) -> Result<Option<HostKey>> {
-        let seen = seen.clone();
-        self.write(move |c| {
-            let Some(mut it) = get(c, seen.id)? else {
-                return Ok(None);
-            };
-            if it.ip != seen.ip || it.port != seen.port {
-                return Ok(None);
-            }
-            if it.host_key.is_none() {
-                it.host_key = Some(key);
-                it.version += 1;
-                put(c, &it)?;
-            }
-            Ok(it.host_key)
         })
         .await
     }

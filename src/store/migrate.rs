@@ -6,6 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_runs.sql"),
+    include_str!("migrations/0003_machines.sql"),
 ];
 
 /// Brings the schema up to date, each step in a transaction of its own, so that a kill in the

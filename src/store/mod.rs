@@ -6,12 +6,16 @@
 
 mod amendments;
 mod attempts;
+mod audit;
 mod check;
 mod conditions;
 mod disk;
 mod fault;
+mod health;
+mod host_keys;
 mod idempotency;
 mod instances;
+mod jumps;
 mod launch;
 mod migrate;
 mod output;

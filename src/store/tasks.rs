@@ -238,6 +238,8 @@ impl Store {
                 ))
                 .into());
             }
+            let mut new = new;
+            new.mode.get_or_insert(instance.mode);
             let id = insert(c, &new, &created_by, now)?;
             if let Some(scope) = &scope {
                 idempotency::remember(c, scope, id.0, now)?;

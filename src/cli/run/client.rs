@@ -7,7 +7,7 @@ use reqwest::header::RANGE;
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::time::Duration;
 
@@ -102,11 +102,14 @@ impl Client {
     }
 
     /// Posts a task. Where the answer is lost it is asked for again, with the same key.
-    pub(super) async fn post(&self, instance: i64, ask: &Arguments) -> Result<Task, Failure> {
+    pub(super) async fn post(
+        &self,
+        instance: i64,
+        new: &Map<String, Value>,
+    ) -> Result<Task, Failure> {
         let key = domain::random_token();
-        let body = json!({
-            "name": "wsexec run", "instance": instance, "user": ask.user, "script": ask.script,
-        });
+        let mut body = new.clone();
+        body.insert("instance".into(), instance.into());
         let mut tries = 0;
         loop {
             let request = self

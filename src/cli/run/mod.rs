@@ -3,6 +3,7 @@
 mod client;
 mod events;
 mod follow;
+mod how;
 mod interrupt;
 mod screen;
 mod target;
@@ -10,7 +11,9 @@ mod target;
 use super::Failure;
 use client::{Client, Instance, Task};
 use follow::{Follower, Stopped};
+use how::How;
 use interrupt::Interrupt;
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -45,6 +48,8 @@ pub(super) struct Arguments {
         allow_hyphen_values = true
     )]
     script: String,
+    #[command(flatten)]
+    how: How,
     /// Trust the certificates in this file, PEM, instead of the system's
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
@@ -54,36 +59,54 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
+    // Standard input is read here, where Ctrl-C still ends the program.
+    let new = arguments
+        .task()
+        .map_err(|failure| failure.with_code(FAILED))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::new(format!("cannot start: {e}")).with_code(FAILED))?;
-    let result = runtime.block_on(run(&arguments));
+    let result = runtime.block_on(run(&arguments, &new));
     // A write to a terminal that stands still must not keep the program from its end.
     runtime.shutdown_background();
     result.map_err(|failure| failure.with_code(FAILED))
 }
 
-async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+impl Arguments {
+    /// The task to post, without its instance.
+    fn task(&self) -> Result<Map<String, Value>, Failure> {
+        let mut new = self.how.members()?;
+        new.extend([
+            ("name".into(), "wsexec run".into()),
+            ("user".into(), self.user.clone().into()),
+            ("script".into(), self.script.clone().into()),
+        ]);
+        Ok(new)
+    }
+}
+
+async fn run(arguments: &Arguments, new: &Map<String, Value>) -> Result<ExitCode, Failure> {
     let client = Client::new(arguments)?;
     let interrupt = Interrupt::listen()?;
     tokio::select! {
-        code = session(&client, arguments, &interrupt) => code,
+        code = session(&client, &arguments.instance, new, &interrupt) => code,
         () = interrupt.second() => Err(Failure::quiet(FAILED)),
     }
 }
 
 async fn session(
     client: &Client,
-    arguments: &Arguments,
+    instance: &str,
+    new: &Map<String, Value>,
     interrupt: &Interrupt,
 ) -> Result<ExitCode, Failure> {
     let instance = tokio::select! {
-        instances = client.instances() => find(&instances?, &arguments.instance)?,
+        instances = client.instances() => find(&instances?, instance)?,
         () = interrupt.first() => return Err(Failure::quiet(FAILED)),
     };
     // Not given up half-way: a task that was accepted has to be known to be cancelled.
-    let posted = client.post(instance, arguments).await?;
+    let posted = client.post(instance, new).await?;
     let mut follower = Follower::new(client, posted.id);
     // Polled to its end and never dropped before: what is half written would come twice.
     let mut following = pin!(follower.follow());

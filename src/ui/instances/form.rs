@@ -1,6 +1,6 @@
 use super::id_of;
 use crate::domain::{
-    Error, Field, Instance, InstanceChange, InstanceId, InstanceState, NewInstance,
+    Error, Field, Instance, InstanceChange, InstanceId, InstanceState, Mode, NewInstance,
     Result as Outcome, random_token,
 };
 use crate::http::{BaseUrl, Caller};
@@ -35,6 +35,9 @@ pub struct Typed {
     port: String,
     tag: String,
     state: String,
+    jump: String,
+    jump_user: String,
+    mode: String,
 }
 
 impl Typed {
@@ -46,6 +49,9 @@ impl Typed {
             port: instance.port.to_string(),
             tag: instance.tag.clone(),
             state: instance.state.as_str().to_owned(),
+            jump: instance.jump.map_or_else(String::new, |id| id.to_string()),
+            jump_user: instance.jump_user.clone().unwrap_or_default(),
+            mode: instance.mode.as_str().to_owned(),
         }
     }
 
@@ -62,12 +68,23 @@ impl Typed {
             note("state".into(), "must be ACTIVE or DEACTIVATE");
             InstanceState::Active
         });
+        let mode = Mode::parse(&self.mode);
+        if mode.is_none() && !self.mode.is_empty() {
+            note("mode".into(), "must be attached or detached");
+        }
+        let jump = number(&self.jump).unwrap_or_else(|message| {
+            note("jump".into(), &message);
+            None
+        });
         let new = NewInstance {
             ip: self.ip.trim().to_owned(),
             tag: lines(&self.tag),
             state,
             // What does not fit is 0, which validation refuses.
             port: u16::try_from(port).unwrap_or(0),
+            jump: jump.map(InstanceId),
+            jump_user: Some(self.jump_user.trim().to_owned()).filter(|user| !user.is_empty()),
+            mode: mode.unwrap_or_default(),
         };
         if let Err(error) = new.validate() {
             wrong.extend_from_slice(error.invalid_fields());
@@ -88,11 +105,22 @@ impl Typed {
             ip: Some(new.ip),
             state: Some(new.state),
             port: Some(new.port),
+            jump: Some(new.jump),
+            jump_user: Some(new.jump_user),
+            mode: Mode::parse(&self.mode),
         })
     }
 
-    fn says(&self) -> [&str; 4] {
-        [&self.ip, &self.port, &self.tag, &self.state]
+    fn says(&self) -> [&str; 7] {
+        [
+            &self.ip,
+            &self.port,
+            &self.tag,
+            &self.state,
+            &self.jump,
+            &self.jump_user,
+            &self.mode,
+        ]
     }
 }
 
@@ -145,6 +173,7 @@ pub async fn blank(Caller(actor): Caller, BaseUrl(base): BaseUrl) -> Result<Resp
         key: random_token().expose().to_owned(),
         port: "22".to_owned(),
         state: InstanceState::Active.as_str().to_owned(),
+        mode: Mode::default().as_str().to_owned(),
         ..Typed::default()
     };
     let seat = Seat {

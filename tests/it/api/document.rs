@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Every route of the contract.
-const ROUTES: [(&str, &str); 17] = [
+const ROUTES: [(&str, &str); 20] = [
     ("get", "/wsexec/tasks/{id}/attempts"),
     ("get", "/wsexec/tasks"),
     ("post", "/wsexec/tasks"),
@@ -24,6 +24,9 @@ const ROUTES: [(&str, &str); 17] = [
     ("get", "/wsexec/instances/{id}"),
     ("put", "/wsexec/instances/{id}"),
     ("delete", "/wsexec/instances/{id}"),
+    ("get", "/wsexec/instances/{id}/host_key"),
+    ("put", "/wsexec/instances/{id}/host_key"),
+    ("post", "/wsexec/instances/{id}/check"),
 ];
 
 async fn document() -> String {
@@ -75,6 +78,8 @@ async fn every_operation_of_the_contract_is_described_in_full() {
         "TaskChange",
         "NewInstance",
         "InstanceChange",
+        "HostKeyChange",
+        "NewCheck",
         "Task",
         "Instance",
     ] {

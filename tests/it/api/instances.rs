@@ -17,7 +17,12 @@ async fn an_instance_is_declared_read_changed_and_removed() {
     assert_eq!(made.header("location"), uri);
     let expected = json!({"instance": {
         "id": 1, "uri": uri, "ip": "127.0.0.1", "tag": "localhost", "state": "ACTIVE", "port": 22,
-        "host_key": {"state": "unknown", "type": null, "fingerprint": null},
+        "jump": null, "jump_user": null, "mode": "attached",
+        "host_key": {"state": "unknown", "type": null, "fingerprint": null, "shown": null},
+        "health": {
+            "last_seen": null, "latency_ms": null, "last_error": null, "last_error_at": null,
+            "library": null,
+        },
     }});
     assert_eq!(made.json(), expected);
 

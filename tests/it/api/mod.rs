@@ -2,12 +2,14 @@
 
 mod amend;
 mod cancel;
+mod check;
 mod curl;
 mod document;
 mod errors;
 mod events;
 mod idempotency;
 mod instances;
+mod launch;
 mod lists;
 mod raw;
 mod tasks;

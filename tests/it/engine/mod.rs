@@ -1,11 +1,14 @@
 //! What the engine promises: order, limits, ends, restarts.
 
+mod become_user;
 mod cancel;
 mod host_keys;
 mod logs;
 mod order;
 mod output;
 mod restart;
+mod retries;
+mod ways;
 
 use crate::harness::app::{App, Builder};
 use crate::harness::sshd::{Sshd, user};

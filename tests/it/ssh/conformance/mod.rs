@@ -85,8 +85,8 @@ impl Case {
     }
 
     async fn start(&self, library: &'static str) -> Bench {
-        let toml = "[engine]\noutput_limit = 33554432";
-        let app = self.app.clone().config(toml).start().await;
+        let toml = format!("[ssh]\nlibrary = \"{library}\"\n[engine]\noutput_limit = 33554432");
+        let app = self.app.clone().config(&toml).start().await;
         let instance = app.declare("127.0.0.1", self.port).await;
         Bench {
             app,
@@ -166,8 +166,9 @@ impl Bench {
     }
 
     async fn ends_a_script_for_good(&self) {
-        // The port tells the tests apart that run at the same time.
-        let marker = format!("6{}{}", self.case.port, self.library.len());
+        // The port tells the tests apart that run at the same time. What is not ended as it should
+        // be ends by itself.
+        let marker = format!("300.{}{}", self.case.port, self.library.len());
         let script = format!("echo up; sleep {marker} | cat; echo never");
         let task = json!({
             "name": "test", "instance": self.instance, "user": self.case.user, "script": script,

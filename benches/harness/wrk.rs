@@ -1,6 +1,6 @@
 //! Load by `wrk`, which Debian has: HTTP/1.1 over kept-alive TLS connections.
 
-use super::harness::app::DEADLINE;
+use super::app::DEADLINE;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;

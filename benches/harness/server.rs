@@ -1,8 +1,8 @@
 //! The built program as a user has it: default log level, the log in a file.
 
-use super::harness::app::program;
-use super::harness::client::Client;
-use super::harness::sshd::{Sshd, user};
+use super::app::program;
+use super::client::Client;
+use super::sshd::{Sshd, user};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::{self, File};

@@ -53,3 +53,18 @@ pub fn cpu_ms(pid: u32) -> f64 {
     };
     (ticks(11) + ticks(12)) * 10.0
 }
+
+/// How many files and sockets a process has open.
+pub fn open_files(pid: u32) -> usize {
+    entries(pid, "fd")
+}
+
+/// How many threads a process has.
+pub fn threads(pid: u32) -> usize {
+    entries(pid, "task")
+}
+
+fn entries(pid: u32, of: &str) -> usize {
+    let entries = fs::read_dir(format!("/proc/{pid}/{of}"));
+    entries.expect("our own process, on Linux").count()
+}

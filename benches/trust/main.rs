@@ -1,0 +1,25 @@
+//! What WSEXEC promises of runs that can be trusted, measured against the built program: see
+//! docs/benchmarks.md.
+//!
+//! `cargo bench --bench trust -- [a|b|c|d|e]...` measures the named ones, or all.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod many;
+mod pool;
+mod silent;
+mod simulated;
+
+use harness::{memory, report, server, wrk};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(code) = simulated::serve() {
+        return code;
+    }
+    harness::figures("trust", &["c", "d", "e"], async |figure| match figure {
+        "c" => pool::measure().await,
+        "d" => silent::measure().await,
+        _ => many::measure().await,
+    })
+}

@@ -1,0 +1,43 @@
+use super::instances::no_such_instance;
+use super::{Action, Actor, IfMatch, Service};
+use crate::domain::{self, Error, HostKeyDecision, HostKeyRecord, InstanceId, Result};
+
+impl Service {
+    /// All that is known of the host key of an instance.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn host_key(&self, actor: &Actor, id: InstanceId) -> Result<HostKeyRecord> {
+        actor.require(Action::ReadInstances)?;
+        self.inner
+            .store
+            .host_key(id)
+            .await?
+            .ok_or_else(no_such_instance)
+    }
+
+    /// Approves, replaces or revokes the host key with this fingerprint, and notes it in the audit
+    /// trail. What is connected to the instance runs on; the next connection is judged anew.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound`, `PreconditionFailed`; `Conflict` where it is not the key that the
+    /// machine has shown, or what is on record does not allow the decision.
+    pub async fn decide_host_key(
+        &self,
+        actor: &Actor,
+        id: InstanceId,
+        (decision, fingerprint): (HostKeyDecision, String),
+        if_match: Option<IfMatch>,
+    ) -> Result<HostKeyRecord> {
+        actor.require(Action::ManageInstances)?;
+        domain::fingerprint(&fingerprint)
+            .map_err(|message| Error::field("fingerprint", message))?;
+        let by = (actor.name().to_owned(), self.now());
+        let decided = self
+            .inner
+            .store
+            .decide_host_key(id, (decision, fingerprint), if_match, by)
+            .await?;
+        decided.ok_or_else(no_such_instance)
+    }
+}

@@ -1,0 +1,238 @@
+//! Connections that are logged in and wait for their next use.
+//!
+//! One is used by one caller at a time: what runs on it is one script and what we send to look
+//! after it, so that nothing of one task holds up or is taken for another's.
+
+use super::connect;
+use super::session::Session;
+use super::{Failure, Inner, Target};
+use crate::domain::SshLibrary;
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How old a connection may get: what has changed about keys since it was made counts from then
+/// on.
+const LIFE: Duration = Duration::from_secs(15 * 60);
+/// How many commands go over one connection of thrussh, which leaves each one's place at the
+/// server taken: OpenSSH has ten of them (MaxSessions), and the last script still needs two for
+/// what looks after it.
+const COMMANDS: u32 = 7;
+/// Machines whose own limit of commands is remembered.
+const LIMITS: usize = 10_000;
+
+/// The connections, by what they are good for.
+pub struct Pool {
+    idle_for: Duration,
+    most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: HashMap<Target, Vec<Idle>>,
+    count: usize,
+    /// How many commands a connection may carry, for machines that refused one too many.
+    limits: HashMap<Target, u32>,
+    sweeping: bool,
+}
+
+struct Idle {
+    session: Session,
+    made: Instant,
+    since: Instant,
+}
+
+impl Pool {
+    /// `idle_for` of zero keeps nothing.
+    pub fn new(idle_for: Duration, most: usize) -> Self {
+        Self {
+            idle_for,
+            most,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Drops what waits for this machine, whoever the user is.
+    pub fn forget(&self, host: &str, port: u16) {
+        let mut state = self.state();
+        let mut gone = Vec::new();
+        state.idle.retain(|target, idle| {
+            let keep = !target.passes(host, port);
+            if !keep {
+                gone.append(idle);
+            }
+            keep
+        });
+        state.count -= gone.len();
+        state.limits.retain(|target, _| !target.passes(host, port));
+    }
+
+    fn take(&self, target: &Target) -> Option<Idle> {
+        let mut state = self.state();
+        let mut closed = Vec::new();
+        let idle = state.idle.get_mut(target)?;
+        // The one that was used last: the others get to expire.
+        let found = loop {
+            match idle.pop() {
+                Some(idle) if !idle.session.is_usable() => closed.push(idle),
+                other => break other,
+            }
+        };
+        if idle.is_empty() {
+            state.idle.remove(target);
+        }
+        state.count -= closed.len() + usize::from(found.is_some());
+        found
+    }
+
+    fn give_back(&self, target: Target, session: Session, made: Instant) -> bool {
+        let mut state = self.state();
+        let most = match session.library() {
+            SshLibrary::Thrussh => COMMANDS,
+            SshLibrary::Russh => u32::MAX,
+        };
+        let most = state.limits.get(&target).map_or(most, |own| most.min(*own));
+        let keep = !self.idle_for.is_zero()
+            && state.count < self.most
+            && made.elapsed() < LIFE
+            && session.commands() < most
+            && session.is_usable();
+        if !keep {
+            return false;
+        }
+        state.count += 1;
+        let since = Instant::now();
+        state.idle.entry(target).or_default().push(Idle {
+            session,
+            made,
+            since,
+        });
+        !std::mem::replace(&mut state.sweeping, true)
+    }
+
+    /// A machine that refused a command has places for so many on one connection.
+    fn limit(&self, target: &Target, commands: u32) {
+        let mut state = self.state();
+        if state.limits.len() < LIMITS || state.limits.contains_key(target) {
+            // What looks after a script needs places of its own.
+            state
+                .limits
+                .insert(target.clone(), commands.saturating_sub(2));
+        }
+    }
+
+    /// Drops what has waited too long; false when nothing is left.
+    fn sweep(&self) -> bool {
+        let mut state = self.state();
+        let mut gone = Vec::new();
+        state.idle.retain(|_, idle| {
+            let expired = |it: &mut Idle| {
+                it.since.elapsed() >= self.idle_for || !it.session.is_usable()
+            };
+            gone.extend(idle.extract_if(.., expired));
+            !idle.is_empty()
+        });
+        state.count -= gone.len();
+        state.sweeping = state.count > 0;
+        state.sweeping
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that is the caller's alone until this is dropped; then it waits for its next use,
+/// where it is fit for one.
+pub struct Lease {
+    session: Option<Session>,
+    target: Target,
+    made: Instant,
+    took: Option<Duration>,
+    inner: Weak<Inner>,
+}
+
+impl Lease {
+    /// How long the connection and the login took; none where the connection had waited in the
+    /// pool.
+    pub fn took(&self) -> Option<Duration> {
+        self.took
+    }
+
+    /// Closes the connection instead of keeping it.
+    pub fn close(mut self) {
+        self.session = None;
+    }
+}
+
+impl Deref for Lease {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        self.session.as_ref().expect("held until the lease ends")
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Session {
+        self.session.as_mut().expect("held until the lease ends")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (Some(session), Some(inner)) = (self.session.take(), self.inner.upgrade()) else {
+            return;
+        };
+        if session.was_refused() {
+            inner.pool.limit(&self.target, session.commands());
+            return;
+        }
+        if inner.pool.give_back(self.target.clone(), session, self.made) {
+            let pool = Arc::downgrade(&inner);
+            let period = (inner.pool.idle_for / 4).max(Duration::from_millis(250));
+            inner.spawned.spawn(async move {
+                loop {
+                    sleep(period).await;
+                    match pool.upgrade() {
+                        Some(inner) if inner.pool.sweep() => {}
+                        _ => return,
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// A connection to the target: one that waits, or a new one.
+pub(super) async fn lease(inner: &Arc<Inner>, target: &Target) -> Result<Lease, Failure> {
+    let waiting = inner.pool.take(target);
+    if let Some(idle) = waiting
+        && connect::is_still_right(inner, target, idle.session.host_key()).await
+    {
+        return Ok(Lease {
+            session: Some(idle.session),
+            target: target.clone(),
+            made: idle.made,
+            took: None,
+            inner: Arc::downgrade(inner),
+        });
+    }
+    fresh(inner, target).await
+}
+
+/// A new connection.
+pub(super) async fn fresh(inner: &Arc<Inner>, target: &Target) -> Result<Lease, Failure> {
+    let began = Instant::now();
+    let session = connect::connect(inner, target).await?;
+    Ok(Lease {
+        session: Some(session),
+        target: target.clone(),
+        made: Instant::now(),
+        took: Some(began.elapsed()),
+        inner: Arc::downgrade(inner),
+    })
+}

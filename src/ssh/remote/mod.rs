@@ -1,0 +1,48 @@
+//! What runs on a machine beyond a plain command: programs for its POSIX shell that any login
+//! shell starts, and scripts with an environment, a directory, an interpreter, another user.
+//!
+//! Nothing of a program shows in the machine's list of processes, and no shell but `/bin/sh` ever
+//! reads its quoting. What a machine answers is foreign: it is bounded, and read strictly.
+
+mod become_user;
+mod check;
+mod deliver;
+mod launch;
+
+pub use check::{Findings, RemoteClock};
+pub use deliver::Program;
+pub use launch::Command;
+
+use super::Failure;
+use crate::domain::{Outcome, random_bytes};
+
+/// The most of a machine's own words that a reason repeats, in characters.
+const WORDS: usize = 300;
+
+/// One word for a POSIX shell, whatever it holds.
+pub(in crate::ssh) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// A word that nobody can guess: lower-case letters, digits and `-`.
+fn unguessable() -> String {
+    let digits = random_bytes::<16>().map(|byte| format!("{byte:02x}"));
+    format!("wsexec-{}", digits.concat())
+}
+
+/// The end of what a machine printed, on one line, as a reason can repeat it.
+fn words(printed: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&printed[printed.len().saturating_sub(4 * WORDS)..]);
+    let visible = text.replace(
+        |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER,
+        " ",
+    );
+    let words: Vec<_> = visible.split_whitespace().collect();
+    let line = words.join(" ");
+    let skipped = line.chars().count().saturating_sub(WORDS);
+    line.chars().skip(skipped).collect()
+}
+
+fn start_failed(reason: impl Into<String>) -> Failure {
+    Failure::new(Outcome::StartFailed, reason)
+}
