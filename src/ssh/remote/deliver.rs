@@ -304,6 +304,21 @@ mod tests {
     ];
     const NONCE: &str = "wsexec-0123456789abcdef";
 
+    /// These of them that are installed. What Debian always has, and what the other tests need, is.
+    fn installed<'a>(shells: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        let is_there = |shell: &&str| {
+            let there = !matches!(*shell, "ksh93" | "mksh")
+                || ["/bin", "/usr/bin"]
+                    .iter()
+                    .any(|dir| std::path::Path::new(dir).join(shell).exists());
+            if !there {
+                eprintln!("skipped: {shell} is not installed");
+            }
+            there
+        };
+        shells.iter().copied().filter(is_there)
+    }
+
     fn shell(shell: &str, line: &str, input: &[u8]) -> Output {
         let mut words = shell.split(' ');
         let mut child = Command::new(words.next().unwrap())
@@ -327,7 +342,7 @@ mod tests {
     #[test]
     fn any_login_shell_starts_the_program_and_what_follows_it_is_the_programs_own() {
         let line = format!("exec {}", SHELL.replace("NONCE", NONCE));
-        for login in LOGIN_SHELLS {
+        for login in installed(&LOGIN_SHELLS) {
             let mut input = framed("wsexec_begun; head -c 3; cat; exit 7", NONCE).into_bytes();
             input.extend(b"\n\0\xff no line end");
             let ran = shell(login, &line, &input);
@@ -359,7 +374,7 @@ mod tests {
     #[test]
     fn a_long_program_of_many_lines_starts_at_once_in_any_posix_shell() {
         let text = format!("{}echo end", "#\n".repeat(60_000));
-        for posix in ["dash", "bash", "ksh93", "mksh", "busybox sh"] {
+        for posix in installed(&["dash", "bash", "ksh93", "mksh", "busybox sh"]) {
             let line = SHELL.replace("/bin/sh", posix).replace("NONCE", NONCE);
             let begun = Instant::now();
             let ran = shell(
