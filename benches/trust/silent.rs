@@ -149,7 +149,7 @@ fn target(number: usize, port: u16) -> Target {
         host: host(number),
         port,
         user: "nobody".into(),
-        host_key: None,
+        ..Target::default()
     }
 }
 

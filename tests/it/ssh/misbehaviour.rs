@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wsexec::config;
 use wsexec::domain::Outcome;
-use wsexec::ssh::{Connector, Event, Failure, Session, Target, Termination};
+use wsexec::ssh::{Connector, Event, Failure, Left, Session, Target};
 
 /// A second for each step, and a key that every scripted server takes.
 fn config() -> (config::Ssh, TempDir) {
@@ -194,9 +194,10 @@ async fn an_order_to_end_is_not_held_up_by_a_machine_that_is_silent() {
     let mut running = session.exec("true").await.unwrap();
     assert!(matches!(running.next().await, Event::Stdout(_)));
     let begun = Instant::now();
-    let end = session.terminate(Duration::ZERO);
+    let end = super::end(&mut session, Duration::ZERO);
     let end = tokio::time::timeout(Duration::from_secs(17), end).await;
-    assert!(matches!(end, Ok(Termination::Unconfirmed(_))), "{end:?}");
+    let end = end.expect("it is given up").left;
+    assert!(matches!(end, Left::Unasked(_)), "{end:?}");
     assert!(begun.elapsed() < Duration::from_secs(17));
 }
 
