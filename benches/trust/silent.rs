@@ -150,6 +150,7 @@ fn target(number: usize, port: u16) -> Target {
         port,
         user: "nobody".into(),
         host_key: None,
+        ..Target::default()
     }
 }
 
