@@ -50,6 +50,21 @@ fn connect_with<'a>(
     })
 }
 
+/// Whether a connection that was made a while ago would be made again: its machine's key may have
+/// been revoked since.
+pub(super) async fn is_still_right(inner: &Inner, target: &Target, session: &Session) -> bool {
+    let Ok(known) = inner.known_hosts.lookup(&target.host, target.port).await else {
+        return false;
+    };
+    let rules = Rules::new(target, known, inner.host_keys);
+    let here = rules.still_stands(session.host_key(), session.is_certified());
+    match (&target.jump, &session.outer) {
+        (Some(jump), Some(outer)) => here && Box::pin(is_still_right(inner, jump, outer)).await,
+        (None, None) => here,
+        _ => false,
+    }
+}
+
 /// The attempts to log in to one machine, one library after the other.
 struct Attempts<'a> {
     inner: &'a Arc<Inner>,
@@ -189,6 +204,8 @@ impl<'a> Attempts<'a> {
             start_timeout: self.inner.timeouts.start,
             spawned: self.inner.spawned.clone(),
             scripts: Vec::new(),
+            commands: 0,
+            refused: false,
             _guard: guard,
             outer: None,
         })

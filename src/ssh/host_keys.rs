@@ -102,6 +102,13 @@ impl Rules {
         }
     }
 
+    /// Whether a certificate counts, and not only the key in it.
+    pub fn counts(&self, certificate: &Certificate) -> bool {
+        let authority = PublicKey::new(certificate.signature_key().clone(), "").to_bytes();
+        let trusted = |authority| self.known.authorities.contains(&authority);
+        self.recorded.is_none() && authority.is_ok_and(trusted)
+    }
+
     /// The verdict on a host certificate: that of an authority that is trusted with this host
     /// counts as its key's approval; any other is no more than the key in it.
     pub fn judge_certificate(&self, certificate: &Certificate) -> Result<HostKey, Failure> {
@@ -115,12 +122,24 @@ impl Rules {
         };
         self.not_revoked(&subject).map_err(with_key)?;
         self.not_revoked(&authority).map_err(with_key)?;
-        if self.recorded.is_some() || !self.known.authorities.contains(&authority) {
+        if !self.counts(certificate) {
             return self.judge(&subject);
         }
         match certificates::host_problem(certificate, &self.host) {
             None => Ok(shown),
             Some(problem) => Err(with_key(self.not_certified(&shown, &problem))),
+        }
+    }
+
+    /// Whether a key that was found right before still is. A certificate counts for as long as its
+    /// connection is kept.
+    pub fn still_stands(&self, key: &HostKey, certified: bool) -> bool {
+        let Ok(blob) = STANDARD.decode(&key.base64) else {
+            return false;
+        };
+        match certified {
+            true => self.wants_certificates() && self.not_revoked(&blob).is_ok(),
+            false => self.judged(&blob, key).is_ok(),
         }
     }
 

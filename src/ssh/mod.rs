@@ -20,6 +20,7 @@ mod library;
 mod login;
 mod names;
 mod offers;
+mod pool;
 mod reach;
 mod reasons;
 pub mod remote;
@@ -29,6 +30,7 @@ mod terminate;
 mod turns;
 
 pub use input::{Input, Lost};
+pub use pool::Lease;
 pub use remote::{Command, Findings, RemoteClock};
 pub use session::{Running, Session};
 pub use terminate::Termination;
@@ -43,7 +45,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 /// Where to connect and as whom.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Target {
     /// IPv4 or IPv6 address, or host name.
     pub host: String,
@@ -61,6 +63,14 @@ pub struct Target {
     /// The machine that this one is reached from (RFC 4254 section 7.2), with a login and a host
     /// key of its own.
     pub jump: Option<Box<Target>>,
+}
+
+impl Target {
+    /// Whether the way there ends at or leads through this place.
+    fn passes(&self, host: &str, port: u16) -> bool {
+        let here = self.host.eq_ignore_ascii_case(host) && self.port == port;
+        here || self.jump.as_ref().is_some_and(|it| it.passes(host, port))
+    }
 }
 
 /// Why no script runs, or why it is not known whether one does: with what became of the task, and the sentence for a person.
@@ -132,10 +142,11 @@ struct Inner {
     names: names::Names,
     known_hosts: known_hosts::File,
     identities: identities::Identities,
-    become_passwords: BTreeMap<String, PathBuf>,
     /// In the order in which they are tried.
     libraries: Vec<SshLibrary>,
     turns: turns::Turns,
+    pool: pool::Pool,
+    become_passwords: BTreeMap<String, PathBuf>,
     /// Logins that run, and inputs. Each ends by itself once its socket is shut down.
     spawned: TaskTracker,
 }
@@ -168,13 +179,14 @@ impl Connector {
                     config.passphrase_file.clone(),
                     passphrase,
                 ),
-                become_passwords: config.become_passwords.clone(),
                 libraries: match config.library {
                     config::SshLibrary::Auto => vec![SshLibrary::Thrussh, SshLibrary::Russh],
                     config::SshLibrary::Thrussh => vec![SshLibrary::Thrussh],
                     config::SshLibrary::Russh => vec![SshLibrary::Russh],
                 },
                 turns: turns::Turns::default(),
+                pool: pool::Pool::new(Duration::from_secs(config.pool_idle), config.pool_size),
+                become_passwords: config.become_passwords.clone(),
                 spawned: TaskTracker::new(),
             }),
         }
@@ -202,6 +214,27 @@ impl Connector {
             Ok(password) => Ok(password),
             Err(error) => Err(refused(&format!("cannot be read from its file: {error}"))),
         }
+    }
+
+    /// A connection that is logged in: one that waits for its next use, or a new one.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn lease(&self, target: &Target) -> Result<Lease, Failure> {
+        pool::lease(&self.inner, target).await
+    }
+
+    /// As [`Connector::lease`], and always a new one.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn fresh(&self, target: &Target) -> Result<Lease, Failure> {
+        pool::fresh(&self.inner, target).await
+    }
+
+    /// Drops the connections to and through this place that wait for their next use.
+    pub fn forget(&self, host: &str, port: u16) {
+        self.inner.pool.forget(host, port);
     }
 
     /// Connects, checks the host key, logs in.

@@ -30,6 +30,10 @@ pub struct Session {
     pub(super) start_timeout: Duration,
     /// The commands that [`Session::terminate`] may have to send a signal to.
     pub(super) scripts: Vec<Weak<Line>>,
+    /// How many were asked for.
+    pub(super) commands: u32,
+    /// Whether the machine has refused one, for want of a place.
+    pub(super) refused: bool,
     /// What brings input to the commands.
     pub(super) spawned: TaskTracker,
     /// Ends the stream on drop, which is what ends the library's spawned work.
@@ -138,16 +142,46 @@ impl Session {
 
     async fn open_channel(&mut self) -> Result<Opened, Failure> {
         match self.connection.open_session().await {
-            Ok((channel, listening)) => Ok(Opened { channel, listening }),
+            Ok((channel, listening)) => {
+                self.commands += 1;
+                Ok(Opened { channel, listening })
+            }
             Err(NotOpened::Lost) => Err(lost_before_start(Gone)),
-            Err(NotOpened::Refused(refusal)) => Err(Failure {
-                channel_refused: true,
-                ..start_failed(format!(
-                    "The machine opened no channel for the script ({refusal}). It may allow no \
-                     more sessions (MaxSessions in sshd_config)."
-                ))
-            }),
+            Err(NotOpened::Refused(refusal)) => {
+                self.refused = true;
+                Err(Failure {
+                    channel_refused: true,
+                    ..start_failed(format!(
+                        "The machine opened no channel for the script ({refusal}). It may allow \
+                         no more sessions (MaxSessions in sshd_config)."
+                    ))
+                })
+            }
         }
+    }
+
+    /// How many channels were opened for commands.
+    pub(super) fn commands(&self) -> u32 {
+        self.commands
+    }
+
+    /// Whether the machine has refused a channel.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Whether another command may be tried here: the connection stands and nothing runs on it.
+    pub(super) fn is_usable(&self) -> bool {
+        let outer = self.outer.as_ref();
+        !self.connection.is_closed()
+            && self.scripts.iter().all(|script| script.strong_count() == 0)
+            && outer.is_none_or(|outer| !outer.connection.is_closed())
+    }
+
+    /// Whether the machine's key is right because an authority has certified it, and not because
+    /// it is on record.
+    pub fn is_certified(&self) -> bool {
+        self.shared.is_certified()
     }
 
     fn running(&self, opened: Opened, held: Option<Message>) -> (Running, Input) {

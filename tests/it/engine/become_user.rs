@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use wsexec::domain::{Become, BecomeMethod, Launch};
+use wsexec::ssh::{Connector, Target};
 
 const PASSWORD: &str = "correct horse 'battery' \"staple\" é";
 
@@ -303,5 +305,58 @@ async fn doas_does_as_well_where_it_asks_for_no_password() {
     ];
     for (user, because) in refusals {
         assert_refused(&machine.run("echo no", become_user(user)).await, because);
+    }
+}
+
+#[tokio::test]
+async fn the_process_that_leads_the_scripts_session_is_told() {
+    for terminal in ["use_pty", "!use_pty"] {
+        let rules = format!("Defaults:USER {terminal}\nUSER ALL=(ALL) NOPASSWD: ALL");
+        let Some(machine) = Machine::with(&rules).await else {
+            return;
+        };
+        let sshd = &machine.sshd;
+        let target = Target {
+            user: sshd.user(),
+            ..crate::ssh::target(sshd)
+        };
+        let connector = Connector::new(&crate::ssh::config(sshd));
+        let become_user = Become {
+            method: BecomeMethod::Sudo,
+            user: "root".into(),
+            password: None,
+        };
+        for (become_user, pty) in [
+            (None, false),
+            (None, true),
+            (Some(&become_user), false),
+            (Some(&become_user), true),
+        ] {
+            let mut session = connector.connect(&target).await.unwrap();
+            let command = wsexec::ssh::Command {
+                script: "read -r stat < /proc/$$/stat; set -- ${stat##*) }; echo $4".into(),
+                launch: Launch {
+                    env: vec![("A".into(), "b".into())],
+                    become_user: become_user.cloned(),
+                    pty,
+                    ..Launch::default()
+                },
+                password: None,
+                stdin: None,
+            };
+            let mut running = session.start(&command).await.unwrap();
+            let told = running.process().cloned().unwrap();
+            let ran = crate::ssh::drain(&mut running).await;
+            let session = String::from_utf8(ran.stdout).unwrap();
+            assert_eq!(
+                format!("{}\n", told.pid),
+                session,
+                "{terminal} {become_user:?}"
+            );
+            let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+            assert_eq!(told.boot, boot.trim_end());
+            let port = format!(" {}", sshd.port());
+            assert!(told.connection.unwrap().ends_with(&port));
+        }
     }
 }

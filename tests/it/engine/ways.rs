@@ -2,7 +2,8 @@
 
 use super::{cancel, on, wait_for_file};
 use crate::harness::app::App;
-use crate::harness::sshd::Sshd;
+use crate::harness::dropbear::Dropbear;
+use crate::harness::sshd::{Kind, Sshd};
 use base64::Engine as _;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -370,6 +371,38 @@ async fn a_terminal_changes_no_byte_and_nobody_types_at_it() {
         );
         assert_eq!((&task["stderr"], &task["rc"]), (&json!(""), &json!(4)));
     }
+}
+
+#[tokio::test]
+async fn dropbear_takes_every_way_too() {
+    let dropbear = Dropbear::start(&[Kind::Ed25519]);
+    let app = App::builder().identity(dropbear.identity()).start().await;
+    let instance = app.declare("127.0.0.1", dropbear.port()).await;
+    let run = async |script: &str, mut task: Value| {
+        task["name"] = json!("test");
+        task["instance"] = json!(instance);
+        task["user"] = json!(crate::harness::sshd::user());
+        task["script"] = json!(script);
+        let id = app.post_task(task).await["id"].as_i64().expect("an id");
+        app.wait_ended(id).await
+    };
+    let input = "0123456789abcde\n".repeat(1 << 16);
+    let way = json!({"env": {"A": "'b'"}, "cwd": "/", "stdin": input, "interpreter": "python3"});
+    let script = "import os, sys\nprint(os.environ['A'], os.getcwd())\nsys.stdout.write(sys.stdin.read())\nsys.exit(3)";
+    let task = run(script, way).await;
+    assert!(
+        task["stdout"] == format!("'b' /\n{input}"),
+        "{}",
+        task["stdout_bytes"]
+    );
+    assert_eq!((&task["rc"], &task["stderr"]), (&json!(3), &json!("")));
+    let script = "test -t 0 && test -t 1 && test -t 2 && cat && printf 'a\\r\\n\\003' >&2";
+    let task = run(script, json!({"pty": true})).await;
+    assert_eq!(
+        (&task["stdout"], &task["stderr"]),
+        (&json!("a\r\n\u{3}"), &json!("")),
+        "{task:#}"
+    );
 }
 
 #[tokio::test]
