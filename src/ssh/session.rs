@@ -59,6 +59,13 @@ impl Session {
         self.connection.library()
     }
 
+    /// The host keys of the machines on the way, each with what the connection is made with: this
+    /// one's, then its jump's, to the one that is reached directly.
+    pub fn way(&self) -> impl Iterator<Item = (&HostKey, SshLibrary)> {
+        let sessions = std::iter::successors(Some(self), |session| session.outer.as_deref());
+        sessions.map(|session| (&session.host_key, session.library()))
+    }
+
     /// A TCP connection from this machine to another (RFC 4254 section 7.2).
     pub(super) async fn open_direct(&self, host: &str, port: u16) -> Result<Raw, NotOpened> {
         self.connection.open_direct(host, port).await

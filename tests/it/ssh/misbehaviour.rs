@@ -74,6 +74,24 @@ async fn a_server_that_does_not_get_as_far_as_a_login_is_unreachable() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_not_proved_is_told_as_such_and_not_handed_on() {
+    let failure = no_login(Behaviour::ShowsStolenKey).await;
+    let words = "could not prove that it holds its host key";
+    assert!(failure.reason.contains(words), "{}", failure.reason);
+    assert_eq!(failure.shown, None);
+    // Also where the key would be refused, or is the very one on record.
+    let server = Scripted::start(Behaviour::ShowsStolenKey).await;
+    let (config, _dir) = config();
+    let config = config::Ssh {
+        host_keys: config::HostKeys::Strict,
+        ..config
+    };
+    let failure = refusal(attempt(&config, &at(server.address())).await);
+    assert!(failure.reason.contains(words), "{}", failure.reason);
+    assert_eq!(failure.shown, None);
+}
+
+#[tokio::test]
 async fn an_address_without_a_server_is_unreachable() {
     let (config, _dir) = config();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
