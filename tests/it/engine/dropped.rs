@@ -2,76 +2,35 @@
 
 use super::{cancel, is_current, kill, located, on, post, reason, runs, wait_for, wait_for_file};
 use crate::harness::app::{App, Builder};
+use crate::harness::door::Door;
 use crate::harness::sshd::{Sshd, user};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Mutex;
-use tokio::task::JoinSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The reason of a script that nothing is heard of any more begins so.
 const LOST: &str = "The connection to the machine was lost before the script's end was known. ";
 
-/// A port that leads to a server while it is open. As behind a NAT, the server sees another address.
-struct Gate {
-    port: u16,
-    open: Arc<AtomicBool>,
-    connections: Arc<Mutex<JoinSet<()>>>,
-}
+/// Nothing listens there.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
-impl Gate {
-    async fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gate = Self {
-            port: listener.local_addr().unwrap().port(),
-            open: Arc::new(AtomicBool::new(true)),
-            connections: Arc::default(),
-        };
-        let (open, connections) = (gate.open.clone(), gate.connections.clone());
-        tokio::spawn(async move {
-            while let Ok((mut outside, _)) = listener.accept().await {
-                let mut connections = connections.lock().await;
-                if open.load(Ordering::SeqCst) {
-                    connections.spawn(async move {
-                        let mut inside = TcpStream::connect(server).await.unwrap();
-                        let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
-                    });
-                }
-            }
-        });
-        gate
-    }
-
-    /// Cuts every connection; new ones are closed at once until it opens again.
-    async fn shut(&self) {
-        self.open.store(false, Ordering::SeqCst);
-        self.connections.lock().await.shutdown().await;
-    }
-
-    fn open(&self) {
-        self.open.store(true, Ordering::SeqCst);
-    }
-}
-
-/// A server that reaches the machine through a gate.
-async fn behind_a_gate(sshd: &Sshd, builder: Builder) -> (App, i64, Gate) {
+/// A server that reaches the machine through a door: as behind a NAT, the machine sees another
+/// address.
+async fn behind_a_door(sshd: &Sshd, builder: Builder) -> (App, i64, Door) {
     let (app, _) = on(sshd, builder).await;
-    let gate = Gate::to(sshd.address()).await;
-    let instance = app.declare("127.0.0.1", gate.port).await;
-    (app, instance, gate)
+    let door = Door::to(sshd.address()).await;
+    let instance = app.declare("127.0.0.1", door.port()).await;
+    (app, instance, door)
 }
 
-/// Runs a script until it was located, and breaks its connection.
-async fn broken(config: &str, script: &str, meanwhile: impl Fn(u32)) -> (Sshd, App, Value) {
+/// Runs a script until it was located, and breaks its connection until the condition holds.
+async fn broken(config: &str, script: &str, until: impl Fn() -> bool) -> (Sshd, App, Value) {
     let sshd = Sshd::start();
-    let (app, instance, gate) = behind_a_gate(&sshd, App::builder().config(config)).await;
+    let (app, instance, door) = behind_a_door(&sshd, App::builder().config(config)).await;
     let id = post(&app, instance, script).await;
-    let pid = located(&app, id).await;
-    gate.shut().await;
-    meanwhile(pid);
-    gate.open();
+    located(&app, id).await;
+    door.lead_to(NOWHERE);
+    wait_for(until, "its end").await;
+    door.lead_to(sshd.address());
     let task = app.wait_ended(id).await;
     assert_eq!(
         (&task["state"], &task["outcome"]),
@@ -82,7 +41,7 @@ async fn broken(config: &str, script: &str, meanwhile: impl Fn(u32)) -> (Sshd, A
 
 #[tokio::test]
 async fn a_script_that_goes_on_without_its_connection_is_left_alone_and_named() {
-    let (_sshd, app, task) = broken("", "echo so far; exec sleep 87101", |_| {}).await;
+    let (_sshd, app, task) = broken("", "echo so far; exec sleep 87101", || true).await;
     assert!(runs("sleep\x0087101"));
     assert_eq!(task["stdout"], "so far\n");
     let pid = located(&app, task["id"].as_i64().unwrap()).await;
@@ -97,7 +56,7 @@ async fn a_script_that_goes_on_without_its_connection_is_left_alone_and_named() 
 async fn a_script_that_goes_on_without_its_connection_is_ended_where_that_is_configured() {
     let config = "[engine]\norphans = \"end\"\ncancel_grace = 1";
     let script = "trap '' TERM; sleep 87102 | sleep 87102";
-    let (_sshd, _app, task) = broken(config, script, |_| {}).await;
+    let (_sshd, _app, task) = broken(config, script, || true).await;
     assert!(!runs("sleep\x0087102"));
     assert_eq!(
         reason(&task),
@@ -110,7 +69,9 @@ async fn a_script_that_goes_on_without_its_connection_is_ended_where_that_is_con
 
 #[tokio::test]
 async fn of_a_script_that_ended_with_its_connection_nothing_is_left() {
-    let (_sshd, _app, task) = broken("", "exec sleep 87103", kill).await;
+    // Its next word finds nobody.
+    let script = "while echo so far; do sleep 0.05; : 87103; done";
+    let (_sshd, _app, task) = broken("", script, || !runs("87103")).await;
     assert_eq!(
         reason(&task),
         format!("{LOST}Nothing of it runs there any more; its exit code is not known.")
@@ -121,10 +82,10 @@ async fn of_a_script_that_ended_with_its_connection_nothing_is_left() {
 async fn a_machine_that_does_not_come_back_cannot_be_asked() {
     let sshd = Sshd::start();
     let builder = App::builder().config("[engine]\nreconnect_timeout = 1");
-    let (app, instance, gate) = behind_a_gate(&sshd, builder).await;
+    let (app, instance, door) = behind_a_door(&sshd, builder).await;
     let id = post(&app, instance, "exec sleep 87104").await;
     let pid = located(&app, id).await;
-    gate.shut().await;
+    door.lead_to(NOWHERE);
     let task = app.wait_ended(id).await;
     let told = format!("{LOST}The machine could not be asked what became of it. ");
     assert!(reason(&task).starts_with(&told), "{task:#}");
@@ -135,17 +96,17 @@ async fn a_machine_that_does_not_come_back_cannot_be_asked() {
 #[tokio::test]
 async fn a_cancel_after_the_connection_broke_is_confirmed_over_another() {
     let sshd = Sshd::start();
-    let (app, instance, gate) = behind_a_gate(&sshd, App::builder()).await;
+    let (app, instance, door) = behind_a_door(&sshd, App::builder()).await;
     let id = post(&app, instance, "sleep 87105 & setsid sleep 87106 & wait").await;
     located(&app, id).await;
-    gate.shut().await;
+    door.lead_to(NOWHERE);
     cancel(&app, id).await;
     let task = app
         .wait_until(id, |task| task["cancel_requested"] == true)
         .await;
     assert_eq!(task["state"], "CURRENT");
     assert!(runs("sleep\x0087105"));
-    gate.open();
+    door.lead_to(sshd.address());
     let task = app.wait_ended(id).await;
     assert_eq!(task["outcome"], "cancelled");
     assert!(!runs("sleep\x0087105"));
