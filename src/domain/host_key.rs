@@ -23,7 +23,7 @@ word! {
 }
 
 /// A host key, as known_hosts writes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostKey {
     /// The algorithm's name, such as `ssh-ed25519` (RFC 4253 section 6.6).
     pub algorithm: String,
@@ -55,7 +55,7 @@ pub struct ShownKey {
 }
 
 /// A key that an instance may never have again at its address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RevokedKey {
     /// Its fingerprint, as [`HostKey::fingerprint`].
     pub fingerprint: String,

@@ -22,7 +22,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Ends a connection's stream, and with it the library's work, when it is dropped.
 pub(super) struct Guard {
     _cut: DropGuard,
-    _socket: Option<Socket>,
+    socket: Option<Socket>,
+}
+
+impl Guard {
+    /// Both ends as the server writes them; none where the way leads through another machine.
+    pub fn ends(&self) -> Option<String> {
+        self.socket.as_ref()?.ends()
+    }
 }
 
 type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Session, Failure>> + Send + 'a>>;
@@ -48,6 +55,21 @@ fn connect_with<'a>(
         let attempts = Attempts::new(inner, target, outer, libraries).await?;
         attempts.run().await
     })
+}
+
+/// Whether a connection that was made a while ago would be made again: its machine's key may have
+/// been revoked since.
+pub(super) async fn is_still_right(inner: &Inner, target: &Target, session: &Session) -> bool {
+    let Ok(known) = inner.known_hosts.lookup(&target.host, target.port).await else {
+        return false;
+    };
+    let rules = Rules::new(target, known, inner.host_keys);
+    let here = rules.still_stands(session.host_key(), session.is_certified());
+    match (&target.jump, &session.outer) {
+        (Some(jump), Some(outer)) => here && Box::pin(is_still_right(inner, jump, outer)).await,
+        (None, None) => here,
+        _ => false,
+    }
 }
 
 /// The attempts to log in to one machine, one library after the other.
@@ -157,7 +179,7 @@ impl<'a> Attempts<'a> {
         let cut = CancellationToken::new();
         let guard = Guard {
             _cut: cut.clone().drop_guard(),
-            _socket: socket,
+            socket,
         };
         let (shared, seen) = (Shared::new(), Arc::new(Seen::default()));
         let login = Login {
@@ -189,7 +211,9 @@ impl<'a> Attempts<'a> {
             start_timeout: self.inner.timeouts.start,
             spawned: self.inner.spawned.clone(),
             scripts: Vec::new(),
-            _guard: guard,
+            commands: 0,
+            refused: false,
+            guard,
             outer: None,
         })
     }

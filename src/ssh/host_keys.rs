@@ -3,7 +3,7 @@
 use super::known_hosts::Known;
 use super::{Failure, Target, certificates};
 use crate::config;
-use crate::domain::{HostKey, Outcome};
+use crate::domain::{HostKey, Outcome, RevokedKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use russh::keys::{Certificate, PublicKey};
@@ -18,8 +18,8 @@ pub struct Rules {
     host: String,
     port: u16,
     recorded: Option<HostKey>,
-    /// Fingerprints of keys that an operator has revoked for this instance.
-    revoked: Vec<String>,
+    /// Keys that somebody has revoked for this instance.
+    revoked: Vec<RevokedKey>,
     known: Known,
     mode: config::HostKeys,
 }
@@ -102,6 +102,13 @@ impl Rules {
         }
     }
 
+    /// Whether a certificate counts, and not only the key in it.
+    pub fn counts(&self, certificate: &Certificate) -> bool {
+        let authority = PublicKey::new(certificate.signature_key().clone(), "").to_bytes();
+        let trusted = |authority| self.known.authorities.contains(&authority);
+        self.recorded.is_none() && authority.is_ok_and(trusted)
+    }
+
     /// The verdict on a host certificate: that of an authority that is trusted with this host
     /// counts as its key's approval; any other is no more than the key in it.
     pub fn judge_certificate(&self, certificate: &Certificate) -> Result<HostKey, Failure> {
@@ -115,7 +122,7 @@ impl Rules {
         };
         self.not_revoked(&subject).map_err(with_key)?;
         self.not_revoked(&authority).map_err(with_key)?;
-        if self.recorded.is_some() || !self.known.authorities.contains(&authority) {
+        if !self.counts(certificate) {
             return self.judge(&subject);
         }
         match certificates::host_problem(certificate, &self.host) {
@@ -124,14 +131,28 @@ impl Rules {
         }
     }
 
+    /// Whether a key that was found right before still is. A certificate counts for as long as its
+    /// connection is kept.
+    pub fn still_stands(&self, key: &HostKey, certified: bool) -> bool {
+        let Ok(blob) = STANDARD.decode(&key.base64) else {
+            return false;
+        };
+        match certified {
+            true => self.wants_certificates() && self.not_revoked(&blob).is_ok(),
+            false => self.judged(&blob, key).is_ok(),
+        }
+    }
+
     /// First of all.
     fn not_revoked(&self, blob: &[u8]) -> Result<(), Failure> {
         let shown = describe(blob);
-        if self.revoked.contains(&shown.fingerprint) {
+        let mut revoked = self.revoked.iter();
+        if let Some(key) = revoked.find(|key| key.fingerprint == shown.fingerprint) {
             return Err(refused(format!(
-                "{} showed a host key that was revoked here ({} {}). Give the machine a new host \
-                 key, or approve this one again if it was revoked wrongly.",
+                "{} showed a host key that was revoked here by {} ({} {}). Give the machine a new \
+                 host key, then trust that one on the instance's page or by its host_key.",
                 self.at(),
+                key.by,
                 shown.algorithm,
                 shown.fingerprint
             )));
@@ -172,8 +193,8 @@ impl Rules {
     fn not_recorded(&self, recorded: &HostKey, shown: &HostKey) -> Failure {
         refused(format!(
             "The host key of {} has changed: expected {} {}, shown {} {}. Somebody may stand \
-             between. If the machine was really reinstalled, set the instance's ip or port anew, \
-             or remove the instance and declare it again.",
+             between. If the machine was really reinstalled, compare this fingerprint with its \
+             own, then replace the key on the instance's page or by its host_key.",
             self.at(),
             recorded.algorithm,
             recorded.fingerprint,
@@ -194,8 +215,8 @@ impl Rules {
             .collect();
         refused(format!(
             "The host key of {} is not the one in known_hosts: expected {}, shown {} {}. Somebody \
-             may stand between. If the machine was really reinstalled, put its new key into \
-             known_hosts for {}.",
+             may stand between. If the machine was really reinstalled, approve its new key on \
+             the instance's page or by its host_key, or put it into known_hosts for {}.",
             self.at(),
             expected.join(" or "),
             shown.algorithm,
@@ -207,8 +228,8 @@ impl Rules {
     fn not_approved(&self, shown: &HostKey) -> Failure {
         refused(format!(
             "The host key of {} is not approved: expected one that is on record, and there is \
-             none; shown {} {}. Compare this fingerprint with the machine's own, then add the key \
-             to known_hosts: {} {} {}",
+             none; shown {} {}. Compare this fingerprint with the machine's own, then approve \
+             the key on the instance's page or by its host_key, or add it to known_hosts: {} {} {}",
             self.at(),
             shown.algorithm,
             shown.fingerprint,

@@ -20,21 +20,23 @@ mod library;
 mod login;
 mod names;
 mod offers;
+mod pool;
 mod reach;
 mod reasons;
 pub mod remote;
 mod session;
 mod stream;
-mod terminate;
 mod turns;
 
 pub use input::{Input, Lost};
-pub use remote::{Command, Findings, RemoteClock};
+pub use pool::Lease;
+pub use remote::{
+    Command, FOREIGN, Finding, Findings, Left, Located, Other, RemoteClock, Whereabouts,
+};
 pub use session::{Running, Session};
-pub use terminate::Termination;
 
 use crate::config;
-use crate::domain::{HostKey, Outcome, Secret, SshLibrary};
+use crate::domain::{HostKey, Outcome, RevokedKey, Secret, SshLibrary};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,7 +45,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 /// Where to connect and as whom.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Target {
     /// IPv4 or IPv6 address, or host name.
     pub host: String,
@@ -53,15 +55,22 @@ pub struct Target {
     pub user: String,
     /// The key on record for this instance: where there is one, it alone is right.
     pub host_key: Option<HostKey>,
-    /// SHA256 fingerprints of host keys that an operator has revoked for this instance: refused
-    /// first of all.
-    pub revoked: Vec<String>,
+    /// Host keys that somebody has revoked for this instance: refused first of all.
+    pub revoked: Vec<RevokedKey>,
     /// The library that served this machine the last time: tried first, where the configuration
     /// leaves the choice.
     pub library: Option<SshLibrary>,
     /// The machine that this one is reached from (RFC 4254 section 7.2), with a login and a host
     /// key of its own.
     pub jump: Option<Box<Target>>,
+}
+
+impl Target {
+    /// Whether the way there ends at or leads through this place.
+    fn passes(&self, host: &str, port: u16) -> bool {
+        let here = self.host.eq_ignore_ascii_case(host) && self.port == port;
+        here || self.jump.as_ref().is_some_and(|it| it.passes(host, port))
+    }
 }
 
 /// Why no script runs, or why it is not known whether one does: with what became of the task, and the sentence for a person.
@@ -78,6 +87,8 @@ pub struct Failure {
     pub channel_refused: bool,
     /// With `host_key_refused`: the key that was shown, where the server has proved to hold it.
     pub shown: Option<HostKey>,
+    /// The host and port of the jump that it happened at; none where that was the machine itself.
+    pub jump: Option<(String, u16)>,
 }
 
 impl Failure {
@@ -88,6 +99,7 @@ impl Failure {
             reason: reason.into(),
             channel_refused: false,
             shown: None,
+            jump: None,
         }
     }
 }
@@ -133,6 +145,7 @@ struct Inner {
     /// In the order in which they are tried.
     libraries: Vec<SshLibrary>,
     turns: turns::Turns,
+    pool: pool::Pool,
     become_passwords: BTreeMap<String, PathBuf>,
     /// Logins that run, and inputs. Each ends by itself once its socket is shut down.
     spawned: TaskTracker,
@@ -172,6 +185,7 @@ impl Connector {
                     config::SshLibrary::Russh => vec![SshLibrary::Russh],
                 },
                 turns: turns::Turns::default(),
+                pool: pool::Pool::new(Duration::from_secs(config.pool_idle), config.pool_size),
                 become_passwords: config.become_passwords.clone(),
                 spawned: TaskTracker::new(),
             }),
@@ -200,6 +214,27 @@ impl Connector {
             Ok(password) => Ok(password),
             Err(error) => Err(refused(&format!("cannot be read from its file: {error}"))),
         }
+    }
+
+    /// A connection that is logged in: one that waits for its next use, or a new one.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn lease(&self, target: &Target) -> Result<Lease, Failure> {
+        pool::lease(&self.inner, target).await
+    }
+
+    /// As [`Connector::lease`], and always a new one.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn fresh(&self, target: &Target) -> Result<Lease, Failure> {
+        pool::fresh(&self.inner, target).await
+    }
+
+    /// Drops the connections to and through this place that wait for their next use.
+    pub fn forget(&self, host: &str, port: u16) {
+        self.inner.pool.forget(host, port);
     }
 
     /// Connects, checks the host key, logs in.

@@ -30,10 +30,14 @@ pub struct Session {
     pub(super) start_timeout: Duration,
     /// The commands that [`Session::terminate`] may have to send a signal to.
     pub(super) scripts: Vec<Weak<Line>>,
+    /// How many were asked for.
+    pub(super) commands: u32,
+    /// Whether the machine has refused one, for want of a place.
+    pub(super) refused: bool,
     /// What brings input to the commands.
     pub(super) spawned: TaskTracker,
     /// Ends the stream on drop, which is what ends the library's spawned work.
-    pub(super) _guard: Guard,
+    pub(super) guard: Guard,
     /// The connection that this one goes through. Goes after it.
     pub(super) outer: Option<Box<Session>>,
 }
@@ -55,9 +59,22 @@ impl Session {
         self.connection.library()
     }
 
+    /// The host keys of the machines on the way, each with what the connection is made with: this
+    /// one's, then its jump's, to the one that is reached directly.
+    pub fn way(&self) -> impl Iterator<Item = (&HostKey, SshLibrary)> {
+        let sessions = std::iter::successors(Some(self), |session| session.outer.as_deref());
+        sessions.map(|session| (&session.host_key, session.library()))
+    }
+
     /// A TCP connection from this machine to another (RFC 4254 section 7.2).
     pub(super) async fn open_direct(&self, host: &str, port: u16) -> Result<Raw, NotOpened> {
         self.connection.open_direct(host, port).await
+    }
+
+    /// This connection as the server writes it into `SSH_CONNECTION` (ssh(1)), where nothing
+    /// between translates addresses.
+    pub fn ends(&self) -> Option<String> {
+        self.guard.ends()
     }
 
     /// Hands a command to the user's login shell, as `ssh user@host COMMAND` does. stdin is empty.
@@ -131,16 +148,46 @@ impl Session {
 
     async fn open_channel(&mut self) -> Result<Opened, Failure> {
         match self.connection.open_session().await {
-            Ok((channel, listening)) => Ok(Opened { channel, listening }),
+            Ok((channel, listening)) => {
+                self.commands += 1;
+                Ok(Opened { channel, listening })
+            }
             Err(NotOpened::Lost) => Err(lost_before_start(Gone)),
-            Err(NotOpened::Refused(refusal)) => Err(Failure {
-                channel_refused: true,
-                ..start_failed(format!(
-                    "The machine opened no channel for the script ({refusal}). It may allow no \
-                     more sessions (MaxSessions in sshd_config)."
-                ))
-            }),
+            Err(NotOpened::Refused(refusal)) => {
+                self.refused = true;
+                Err(Failure {
+                    channel_refused: true,
+                    ..start_failed(format!(
+                        "The machine opened no channel for the script ({refusal}). It may allow \
+                         no more sessions (MaxSessions in sshd_config)."
+                    ))
+                })
+            }
         }
+    }
+
+    /// How many channels were opened for commands.
+    pub(super) fn commands(&self) -> u32 {
+        self.commands
+    }
+
+    /// Whether the machine has refused a channel.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Whether another command may be tried here: the connection stands and nothing runs on it.
+    pub(super) fn is_usable(&self) -> bool {
+        let outer = self.outer.as_ref();
+        !self.connection.is_closed()
+            && self.scripts.iter().all(|script| script.strong_count() == 0)
+            && outer.is_none_or(|outer| !outer.connection.is_closed())
+    }
+
+    /// Whether the machine's key is right because an authority has certified it, and not because
+    /// it is on record.
+    pub fn is_certified(&self) -> bool {
+        self.shared.is_certified()
     }
 
     fn running(&self, opened: Opened, held: Option<Message>) -> (Running, Input) {
@@ -244,7 +291,7 @@ impl Running {
                 Received::Lost => {
                     return self.tell(
                         "The connection to the machine was lost before the script's end was \
-                         known; it may still run there.",
+                         known.",
                     );
                 }
             }

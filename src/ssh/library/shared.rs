@@ -10,6 +10,7 @@ use crate::domain::HostKey;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicIsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -59,6 +60,7 @@ impl From<russh::ChannelId> for Id {
 /// What a connection's handler and its session both know.
 pub struct Shared {
     verdict: Mutex<Option<Result<HostKey, Failure>>>,
+    certified: AtomicBool,
     channels: Mutex<HashMap<Id, Reader>>,
     refusal: Mutex<Option<String>>,
     refused: Notify,
@@ -87,6 +89,7 @@ impl Shared {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             verdict: Mutex::default(),
+            certified: AtomicBool::new(false),
             channels: Mutex::default(),
             refusal: Mutex::default(),
             refused: Notify::new(),
@@ -98,6 +101,15 @@ impl Shared {
     /// The verdict on the host key, once one was shown.
     pub fn verdict(&self) -> Option<Result<HostKey, Failure>> {
         lock(&self.verdict).clone()
+    }
+
+    /// Whether the verdict stands on a certificate.
+    pub fn is_certified(&self) -> bool {
+        self.certified.load(Ordering::Acquire)
+    }
+
+    pub(super) fn certify(&self, certified: bool) {
+        self.certified.store(certified, Ordering::Release);
     }
 
     pub(super) fn judged(&self, verdict: Result<HostKey, Failure>) {

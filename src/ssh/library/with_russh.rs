@@ -297,6 +297,9 @@ impl Handler for ClientHandler {
             PublicKeyOrCertificate::Certificate(shown) => self.rules.judge_certificate(shown),
         };
         let right = verdict.is_ok();
+        if let PublicKeyOrCertificate::Certificate(shown) = shown {
+            self.shared.certify(right && self.rules.counts(shown));
+        }
         self.shared.judged(verdict);
         Ok(right)
     }

@@ -12,11 +12,12 @@ mod shells;
 use crate::harness::app::{self, App};
 use crate::harness::dropbear::Dropbear;
 use crate::harness::sshd::{Sshd, user};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// The values of `ssh.library`.
-const LIBRARIES: [&str; 1] = ["thrussh"];
+const LIBRARIES: [&str; 3] = ["thrussh", "russh", "auto"];
 
 /// A line, and how often it makes 1 MiB.
 const LINE: &str = "0123456789abcde\n";
@@ -74,13 +75,15 @@ impl Case {
 
     /// With each library, the whole list of promises.
     async fn holds(&self) {
-        for library in LIBRARIES {
-            match self.thrussh {
-                Thrussh::Fails(outcome, words) if library == "thrussh" => {
-                    self.fails(library, outcome, words).await;
-                }
-                _ => self.serves(library).await,
+        join_all(LIBRARIES.map(|library| self.holds_with(library))).await;
+    }
+
+    async fn holds_with(&self, library: &'static str) {
+        match self.thrussh {
+            Thrussh::Fails(outcome, words) if library == "thrussh" => {
+                self.fails(library, outcome, words).await;
             }
+            _ => self.serves(library).await,
         }
     }
 
