@@ -425,6 +425,21 @@ impl Store {
         .await
     }
 
+    /// Says what a running task waits for, or takes that away.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn note_task(&self, id: TaskId, reason: Option<String>) -> Result<()> {
+        self.write(move |c| {
+            c.prepare_cached(
+                "UPDATE tasks SET reason = ?2, version = version + 1 WHERE id = ?1 AND state = 'CURRENT'",
+            )?
+            .execute(params![id.0, reason])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Every task that is CURRENT, with its instance, which cannot be removed meanwhile.
     ///
     /// # Errors
@@ -488,7 +503,7 @@ impl Store {
         .await
     }
 
-    /// Ends every task that is CURRENT, of which at a start there can be none that runs: each
+    /// Ends every attached task that is CURRENT, of which at a start there can be none that runs: each
     /// becomes `lost`. Gives how many.
     ///
     /// # Errors
@@ -497,7 +512,7 @@ impl Store {
         self.write(move |c| {
             let left = c
                 .prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_running WHERE state = 'CURRENT'"
+                    "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_running WHERE state = 'CURRENT' AND mode = 'attached'"
                 ))?
                 .query_map([], task)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
