@@ -5,6 +5,7 @@
 
 mod cancel;
 mod command;
+mod detached;
 mod feed;
 mod health;
 mod output;
@@ -108,6 +109,7 @@ impl Engine {
             work: TaskTracker::new(),
             over: CancellationToken::new(),
         });
+        detached::take_up(&shared).await?;
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
         shared.work.spawn(health::keep(Arc::clone(&shared)));
         Ok(Self { shared })

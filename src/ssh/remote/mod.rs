@@ -6,6 +6,7 @@
 
 mod become_user;
 mod deliver;
+pub mod detached;
 mod launch;
 
 pub use deliver::Program;

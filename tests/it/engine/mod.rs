@@ -1,6 +1,7 @@
 //! What the engine promises: order, limits, ends, restarts.
 
 mod cancel;
+mod detached;
 mod host_keys;
 mod logs;
 mod order;

@@ -6,7 +6,8 @@ exec 3<&0
 a= b= g=
 over() {
   trap : TERM
-  kill $a $b $g
+  # One that was just forked may still catch what this one catches.
+  kill -KILL $a $b $g
   wait
   exit 0
 } 2> /dev/null
