@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use wsexec::config;
+use wsexec::config::{self, SshLibrary};
 use wsexec::ssh::{Connector, Target};
 
 const SERVERS: usize = 1000;
@@ -17,8 +17,8 @@ const SERVERS: usize = 1000;
 const LEFT: usize = 5;
 /// Seconds for the key exchange and the login.
 const LOGIN: u64 = 5;
-/// For what ended to be gone.
-const AFTERMATH: Duration = Duration::from_secs(10);
+/// For what ended to be gone: the runtime keeps idle threads for 10 s.
+const AFTERMATH: Duration = Duration::from_secs(20);
 
 pub async fn measure() -> Vec<Row> {
     raise_descriptors();
@@ -28,7 +28,11 @@ pub async fn measure() -> Vec<Row> {
     let mut listeners = JoinSet::new();
     listeners.spawn(take_and_say_nothing(listener));
     println!("(d) {SERVERS} servers that take a connection and say nothing for {LOGIN} s");
-    vec![through_the_server(port).await, through_the_seam(port).await]
+    vec![
+        through_the_server(port).await,
+        through_the_seam(port, SshLibrary::Thrussh).await,
+        through_the_seam(port, SshLibrary::Russh).await,
+    ]
 }
 
 /// Holds every connection.
@@ -99,11 +103,12 @@ async fn through_the_server(port: u16) -> Row {
 
 /// Descriptors and spawned work where the same code runs in this process: only the runtime itself
 /// knows how much is spawned.
-async fn through_the_seam(port: u16) -> Row {
+async fn through_the_seam(port: u16, library: SshLibrary) -> Row {
     let dir = TempDir::new().expect("a temporary directory");
     let connector = Connector::new(&config::Ssh {
         known_hosts: Some(dir.path().join("known_hosts")),
         login_timeout: LOGIN,
+        library,
         ..config::Ssh::default()
     });
     let me = std::process::id();
@@ -125,11 +130,14 @@ async fn through_the_seam(port: u16) -> Row {
         after.1 - (files + SERVERS).min(after.1),
     );
     println!(
-        "    the seam: {tasks} pieces of spawned work before, {most} at the most, {} after",
+        "    {library:?} here: {tasks} pieces of spawned work before, {most} at the most, {} after",
         after.0
     );
     Row {
-        figure: "d  1,000 silent servers: spawned work that is left",
+        figure: match library {
+            SshLibrary::Russh => "d  1,000 silent servers: spawned work of russh",
+            _ => "d  1,000 silent servers: spawned work of thrussh",
+        },
         goal: "within 5",
         seen: format!("{} of {most}, {} descriptors", left.0, left.1),
         met: is_back((tasks, files + SERVERS), after),

@@ -7,6 +7,7 @@
 mod allow;
 mod body;
 mod change;
+mod check;
 mod conditional;
 mod document;
 mod events;
@@ -134,6 +135,7 @@ type Api = (
     output::Output,
     instances::Instances,
     host_keys::HostKeys,
+    check::Checks,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -147,6 +149,7 @@ pub fn mount(route: Route, service: &Service) -> Route {
         output::Output(service.clone()),
         instances::Instances(service.clone()),
         host_keys::HostKeys(service.clone()),
+        check::Checks(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

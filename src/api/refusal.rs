@@ -36,6 +36,8 @@ statuses! {
     Declare: 400, 404, 408, 409, 413, 415, 422;
     /// A task is posted.
     Post: 400, 404, 408, 409, 413, 415, 422;
+    /// One thing is tried out.
+    Try: 400, 404, 408, 413, 415;
     /// One thing is changed.
     Change: 400, 404, 408, 409, 412, 413, 415;
     /// One thing is removed.
@@ -60,7 +62,7 @@ fn description(status: u16) -> &'static str {
         415 => "The body is not `application/json`.",
         416 => "The output does not have these bytes.",
         422 => "This `Idempotency-Key` came before with another body.",
-        429 => "Too many wrong passwords, or too many logins at once.",
+        429 => "Too many wrong passwords, logins or checks at once.",
         500 => "The server failed; its log has the request id.",
         503 => "The store is full, busy or failing, or the server stops.",
         _ => "",

@@ -1,5 +1,5 @@
-use super::SshLibrary;
 use super::word::word;
+use super::{Become, Result, SshLibrary, validate};
 
 /// What the connections to an instance have told of it. As news of one connection, what is `None`
 /// is what that connection tells nothing of.
@@ -65,6 +65,30 @@ word! {
         StateDirectory => "state_directory",
         Become => "become",
         Clock => "clock",
+    }
+}
+
+/// What a check is to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckRequest {
+    /// The user to log in as.
+    pub user: String,
+    /// As which other user scripts are to run, where that is to be checked too.
+    pub become_user: Option<Become>,
+}
+
+impl CheckRequest {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`super::Kind::Invalid`], naming each field that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        let mut wrong = validate::Invalid::default();
+        wrong.check("user", validate::login_user(&self.user));
+        if let Some(become_user) = &self.become_user {
+            wrong.check("become", become_user.check());
+        }
+        wrong.finish()
     }
 }
 

@@ -23,7 +23,7 @@ word! {
 }
 
 /// A host key, as known_hosts writes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostKey {
     /// The algorithm's name, such as `ssh-ed25519` (RFC 4253 section 6.6).
     pub algorithm: String,

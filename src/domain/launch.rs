@@ -85,7 +85,7 @@ impl Launch {
 }
 
 impl Become {
-    fn check(&self) -> std::result::Result<(), String> {
+    pub(super) fn check(&self) -> std::result::Result<(), String> {
         validate::login_user(&self.user).map_err(|why| format!("user: {why}"))?;
         let Some(password) = &self.password else {
             return Ok(());

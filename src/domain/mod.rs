@@ -19,7 +19,7 @@ mod word;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Field, Kind, Result};
-pub use health::{Check, CheckFinding, CheckStep, Health};
+pub use health::{Check, CheckFinding, CheckRequest, CheckStep, Health};
 pub use host_key::{
     HostKey, HostKeyAct, HostKeyDecision, HostKeyEvent, HostKeyRecord, HostKeyState, RevokedKey,
     ShownKey, fingerprint,

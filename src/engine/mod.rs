@@ -4,6 +4,7 @@
 //! is held here (who runs, which instances may have work) can be derived from it again.
 
 mod cancel;
+mod check;
 mod command;
 mod detached;
 mod feed;
@@ -17,7 +18,7 @@ mod target;
 pub use feed::Watch;
 
 use crate::config;
-use crate::domain::{Clock, Health, InstanceId, Result, TaskId};
+use crate::domain::{Check, CheckRequest, Clock, Health, InstanceId, Result, TaskId};
 use crate::ssh::Connector;
 use crate::store::Store;
 use cancel::Cancels;
@@ -54,6 +55,7 @@ struct Shared {
     cancels: Cancels,
     feed: Feed,
     health: News,
+    checks: check::Places,
     /// No new work, and whoever waits is answered.
     stopping: CancellationToken,
     /// What runs is to end now.
@@ -104,6 +106,7 @@ impl Engine {
             cancels: Cancels::default(),
             feed: Feed::default(),
             health: News::default(),
+            checks: check::Places::default(),
             stopping: CancellationToken::new(),
             interrupt: CancellationToken::new(),
             work: TaskTracker::new(),
@@ -141,6 +144,14 @@ impl Engine {
             return WaitsFor::Restart;
         }
         self.shared.slots.waits_for(instance)
+    }
+
+    /// Takes each step that a task on the instance would take, and tells what was found.
+    ///
+    /// # Errors
+    /// `TooMany` where too many checks run already; `Unavailable` where the server stops.
+    pub async fn check(&self, instance: InstanceId, request: &CheckRequest) -> Result<Check> {
+        check::check(&self.shared, instance, request).await
     }
 
     /// What was heard of an instance and is not in the store yet.

@@ -40,6 +40,7 @@ async fn connect_to(
         port: instance.port,
         user: user.to_owned(),
         host_key: instance.host_key.clone(),
+        ..Target::default()
     };
     let begun = Instant::now();
     match shared.connector.connect(&target).await {

@@ -3,15 +3,23 @@
 //! An agent is asked on spawned work of its own: thrussh's client for agents panics on some
 //! malformed answers, and that must end the question and nothing else.
 
-use super::handler::ClientHandler;
+use super::certificates;
+use super::host_keys::fingerprint;
+use super::library::ThrusshHandler;
+use russh::client::AuthResult;
+use russh::keys::agent::AgentIdentity;
+use russh::keys::agent::client::AgentClient as RusshClient;
+use russh::keys::{Algorithm, HashAlg};
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use thrussh::CryptoVec;
 use thrussh::client::Handle;
 use thrussh_keys::agent::client::AgentClient;
 use thrussh_keys::encoding::Encoding;
-use thrussh_keys::key::{ED25519, PublicKey};
+use thrussh_keys::key::{ED25519, PublicKey, parse_public_key};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -19,11 +27,68 @@ use tokio::time::timeout;
 /// For each answer. An agent that asks its user to confirm answers later than this.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A key that an agent holds, or a certificate for one.
+pub struct AgentKey {
+    identity: AgentIdentity,
+    /// Of the key, as `ssh-keygen -l` shows it.
+    fingerprint: String,
+}
+
+impl AgentKey {
+    fn of(identity: AgentIdentity) -> Option<Self> {
+        let blob = identity.public_key().to_bytes().ok()?;
+        let key = Self {
+            fingerprint: fingerprint(&blob),
+            identity,
+        };
+        let known = matches!(
+            key.algorithm(),
+            Algorithm::Ed25519
+                | Algorithm::Rsa { .. }
+                | Algorithm::Ecdsa { .. }
+                | Algorithm::SkEcdsaSha2NistP256
+                | Algorithm::SkEd25519
+        );
+        known.then_some(key)
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        self.identity.public_key().algorithm()
+    }
+
+    /// In words for a person.
+    pub fn name(&self) -> String {
+        match &self.identity {
+            AgentIdentity::PublicKey { .. } => format!("the agent's {}", self.fingerprint),
+            AgentIdentity::Certificate { .. } => {
+                format!("the agent's certificate for {}", self.fingerprint)
+            }
+        }
+    }
+
+    /// The same, where thrussh can use it.
+    pub fn for_thrussh(&self) -> Option<PublicKey> {
+        let AgentIdentity::PublicKey { key, .. } = &self.identity else {
+            return None;
+        };
+        if !matches!(key.algorithm(), Algorithm::Ed25519 | Algorithm::Rsa { .. }) {
+            return None;
+        }
+        let mut key = parse_public_key(&key.to_bytes().ok()?).ok()?;
+        key.set_algorithm(b"rsa-sha2-512");
+        Some(key)
+    }
+
+    /// Whether it is this very key, and no certificate.
+    pub fn is(&self, fingerprint: &str) -> bool {
+        matches!(self.identity, AgentIdentity::PublicKey { .. }) && self.fingerprint == fingerprint
+    }
+}
+
 /// What the agent has to offer.
 #[derive(Default)]
 pub struct Offered {
-    /// ed25519 and RSA keys.
-    pub keys: Vec<PublicKey>,
+    pub keys: Vec<Arc<AgentKey>>,
     /// Sentences on what cannot be used.
     pub unusable: Vec<String>,
 }
@@ -36,31 +101,93 @@ async fn ask<T: Send + 'static>(question: impl Future<Output = T> + Send + 'stat
     timeout(PATIENCE, work.join_next()).await.ok()??.ok()
 }
 
+fn socket() -> Option<PathBuf> {
+    let path = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty())?;
+    Some(path.into())
+}
+
 async fn connect() -> Option<Client> {
-    std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty())?;
+    socket()?;
     ask(Client::connect_env()).await?.ok()
 }
 
-/// Asks for the list of keys.
+async fn connect_by_russh() -> Option<RusshClient<UnixStream>> {
+    let path = socket()?;
+    ask(RusshClient::connect_uds(path)).await?.ok()
+}
+
+/// Asks for the list of keys. russh's client asks: it bounds what an agent may answer.
 pub async fn offered() -> Offered {
-    let Some(mut client) = connect().await else {
+    let Some(mut client) = connect_by_russh().await else {
         return Offered::default();
     };
-    match ask(async move { client.request_identities().await }).await {
-        Some(Ok(keys)) => Offered {
-            keys,
-            unusable: Vec::new(),
-        },
-        _ => Offered {
+    let listed = ask(async move { client.request_identities().await }).await;
+    let Some(Ok(listed)) = listed else {
+        return Offered {
             keys: Vec::new(),
             unusable: vec!["the agent does not answer".into()],
-        },
+        };
+    };
+    let mut offered = Offered::default();
+    for key in listed.into_iter().filter_map(AgentKey::of) {
+        let problem = match &key.identity {
+            AgentIdentity::Certificate { certificate, .. } => {
+                certificates::out_of_time(certificate)
+            }
+            AgentIdentity::PublicKey { .. } => None,
+        };
+        match problem {
+            None => offered.keys.push(Arc::new(key)),
+            Some(problem) => offered.unusable.push(format!("{} {problem}", key.name())),
+        }
+    }
+    offered
+}
+
+/// Logs in with a key or a certificate of the agent; what the machine said, if anything.
+pub async fn authenticate_by_russh<H: russh::client::Handler>(
+    handle: &mut russh::client::Handle<H>,
+    user: &str,
+    key: &AgentKey,
+    hash: Option<HashAlg>,
+) -> Option<AuthResult> {
+    let mut signer = RusshSigner(connect_by_russh().await);
+    let result = match key.identity.clone() {
+        AgentIdentity::PublicKey { key, .. } => {
+            let asked = handle.authenticate_publickey_with(user, key, hash, &mut signer);
+            asked.await
+        }
+        AgentIdentity::Certificate { certificate, .. } => {
+            let asked = handle.authenticate_certificate_with(user, certificate, hash, &mut signer);
+            asked.await
+        }
+    };
+    result.ok()
+}
+
+/// Signs in time, or not at all: then the next key gets its turn.
+struct RusshSigner(Option<RusshClient<UnixStream>>);
+
+impl russh::Signer for RusshSigner {
+    type Error = russh::AgentAuthError;
+
+    async fn auth_sign(
+        &mut self,
+        key: &AgentIdentity,
+        hash: Option<HashAlg>,
+        to_sign: Vec<u8>,
+    ) -> Result<Vec<u8>, Self::Error> {
+        let failure = || russh::AgentAuthError::Key(russh::keys::Error::AgentFailure);
+        let mut client = self.0.take().ok_or_else(failure)?;
+        let key = key.clone();
+        let signed = ask(async move { client.sign_request(&key, hash, to_sign).await }).await;
+        Ok(signed.ok_or_else(failure)??)
     }
 }
 
 /// Logs in with a key of the agent; whether the machine took it.
 pub async fn authenticate(
-    handle: &mut Handle<ClientHandler>,
+    handle: &mut Handle<ThrusshHandler>,
     user: &str,
     key: PublicKey,
 ) -> Result<bool, thrussh::Error> {

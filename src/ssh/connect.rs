@@ -1,104 +1,236 @@
-//! From a name to a connection that is logged in.
+//! From a target to a connection that is logged in, by whatever way and library serves it.
 //!
-//! thrussh spawns work that lives as long as its socket and cannot be stopped otherwise, and some
-//! of its futures must not be dropped halfway. So a login runs on spawned work of its own, and
-//! everything that ends one early, a deadline or a caller that goes, shuts the socket down.
+//! The libraries spawn work that lives as long as its stream and cannot be stopped otherwise, and
+//! some of their futures must not be dropped halfway. So a login runs on spawned work of its own,
+//! and everything that ends one early, a deadline or a caller that goes, ends the stream.
 
-use super::handler::Shared;
 use super::host_keys::Rules;
-use super::login::Login;
+use super::identities::Offer;
+use super::library::{self, Shared, Trouble};
+use super::login::{self, Login, NotIn, Tried};
+use super::reach::{self, Reached, Socket};
 use super::session::Session;
+use super::stream::{Seen, Wire};
 use super::{Failure, Inner, Target, reasons};
-use crate::domain::Outcome;
-use socket2::{SockRef, TcpKeepalive};
-use std::io;
-use std::net::Shutdown;
+use crate::domain::{Outcome, SshLibrary};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long the other side may leave what we sent unacknowledged.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Ends a connection's stream, and with it the library's work, when it is dropped.
+pub(super) struct Guard {
+    _cut: DropGuard,
+    _socket: Option<Socket>,
+}
 
-/// Connects, judges the host key, logs in.
-pub(super) async fn connect(inner: &Arc<Inner>, target: &Target) -> Result<Session, Failure> {
-    let known = inner.known_hosts.lookup(&target.host, target.port).await;
-    let known = known.map_err(|error| {
-        let reason = format!("known_hosts cannot be read, so no host key can be trusted: {error}.");
-        Failure::new(Outcome::HostKeyRefused, reason)
-    })?;
-    let stream = reach(inner, target).await?;
-    let socket = Socket::prepare(&stream).map_err(|error| reasons::network(target, &error))?;
-    let shared = Shared::new();
-    let login = Login {
-        rules: Rules::new(target, known, inner.host_keys),
-        target: target.clone(),
-        shared: shared.clone(),
-        inner: inner.clone(),
-    };
-    let limit = inner.timeouts.login;
-    let login = inner.spawned.spawn(login.run(stream));
-    let (handle, host_key) = match timeout(limit, login).await {
-        Ok(Ok(result)) => result?,
-        Ok(Err(_)) => return Err(reasons::not_ssh(target)),
-        Err(_) => return Err(reasons::login_timed_out(target, limit, &shared)),
-    };
-    Ok(Session {
-        handle,
-        host_key,
-        shared,
-        start_timeout: inner.timeouts.start,
-        spawned: inner.spawned.clone(),
-        scripts: Vec::new(),
-        _socket: socket,
+type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Session, Failure>> + Send + 'a>>;
+
+/// Connects, judges the host key, logs in; by way of other machines where the target names one.
+pub(super) fn connect<'a>(inner: &'a Arc<Inner>, target: &'a Target) -> Connecting<'a> {
+    connect_with(inner, target, inner.libraries.clone())
+}
+
+fn connect_with<'a>(
+    inner: &'a Arc<Inner>,
+    target: &'a Target,
+    libraries: Vec<SshLibrary>,
+) -> Connecting<'a> {
+    Box::pin(async move {
+        let outer = match &target.jump {
+            None => None,
+            Some(jump) => {
+                let outer = connect_with(inner, jump, vec![library::THAT_JUMPS]).await;
+                Some(outer.map_err(|failure| reasons::at_jump(jump, failure))?)
+            }
+        };
+        let attempts = Attempts::new(inner, target, outer, libraries).await?;
+        attempts.run().await
     })
 }
 
-/// The first address of the name that takes a connection.
-async fn reach(inner: &Inner, target: &Target) -> Result<TcpStream, Failure> {
-    let limit = inner.timeouts.connect;
-    let deadline = Instant::now() + limit;
-    let lookup = inner.names.lookup(&target.host, target.port);
-    let addresses = match timeout_at(deadline, lookup).await {
-        Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => return Err(reasons::no_such_name(target, &error)),
-        Err(_) => return Err(reasons::lookup_timed_out(target, limit)),
+/// Whether a connection that was made a while ago would be made again: its machine's key may have
+/// been revoked since.
+pub(super) async fn is_still_right(inner: &Inner, target: &Target, session: &Session) -> bool {
+    let Ok(known) = inner.known_hosts.lookup(&target.host, target.port).await else {
+        return false;
     };
-    let mut failure = reasons::no_such_name(target, &io::ErrorKind::NotFound.into());
-    for (tried, address) in addresses.iter().enumerate() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / (addresses.len() - tried) as u32;
-        failure = match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => reasons::network(target, &error),
-            Err(_) => reasons::connect_timed_out(target, limit),
+    let rules = Rules::new(target, known, inner.host_keys);
+    let here = rules.still_stands(session.host_key(), session.is_certified());
+    match (&target.jump, &session.outer) {
+        (Some(jump), Some(outer)) => here && Box::pin(is_still_right(inner, jump, outer)).await,
+        (None, None) => here,
+        _ => false,
+    }
+}
+
+/// The attempts to log in to one machine, one library after the other.
+struct Attempts<'a> {
+    inner: &'a Arc<Inner>,
+    target: &'a Target,
+    /// The connection that this one goes through.
+    outer: Option<Session>,
+    rules: Rules,
+    offers: Vec<Offer>,
+    tried: Tried,
+    order: Vec<SshLibrary>,
+}
+
+/// Why one library did not get in.
+enum Attempt {
+    /// Another would not either.
+    Final(Failure),
+    /// Another may, else this is why not.
+    Another(Failure),
+    /// Another may where it has keys to offer that were not refused yet.
+    Keys(Failure),
+}
+
+impl<'a> Attempts<'a> {
+    async fn new(
+        inner: &'a Arc<Inner>,
+        target: &'a Target,
+        outer: Option<Session>,
+        mut order: Vec<SshLibrary>,
+    ) -> Result<Self, Failure> {
+        let known = inner.known_hosts.lookup(&target.host, target.port).await;
+        let known = known.map_err(|error| {
+            let reason =
+                format!("known_hosts cannot be read, so no host key can be trusted: {error}.");
+            Failure::new(Outcome::HostKeyRefused, reason)
+        })?;
+        let rules = Rules::new(target, known, inner.host_keys);
+        let (offers, tried) = login::offers(inner).await;
+        if order.len() > 1 {
+            let russh_first = target.library == Some(SshLibrary::Russh)
+                || !rules.suit_thrussh()
+                || (!offers.is_empty() && !offers.iter().any(|o| o.fits(SshLibrary::Thrussh)));
+            order.sort_by_key(|library| (*library == SshLibrary::Thrussh) == russh_first);
+        }
+        Ok(Self {
+            inner,
+            target,
+            outer,
+            rules,
+            offers,
+            tried,
+            order,
+        })
+    }
+
+    async fn run(mut self) -> Result<Session, Failure> {
+        let turn = self.inner.turns.wait(&self.target.host, self.target.port);
+        let Ok(Some(_turn)) = timeout(reach::BUSY, turn).await else {
+            return Err(reasons::busy(self.target, reach::BUSY));
         };
+        let mut failure = None;
+        let mut needs_keys = false;
+        for library in std::mem::take(&mut self.order) {
+            let left = self.left_for(library);
+            if needs_keys && left.is_empty() {
+                break;
+            }
+            match self.attempt(library, left).await {
+                Ok(mut session) => {
+                    session.outer = self.outer.take().map(Box::new);
+                    return Ok(session);
+                }
+                Err(Attempt::Final(failure)) => return Err(failure),
+                Err(Attempt::Another(why)) => failure = Some(why),
+                Err(Attempt::Keys(why)) => (failure, needs_keys) = (Some(why), true),
+            }
+        }
+        Err(failure.unwrap_or_else(|| reasons::not_authorized(self.target, &self.tried)))
     }
-    Err(failure)
-}
 
-/// A duplicate of a connection's socket, which shuts the connection down when it is dropped.
-pub(super) struct Socket(socket2::Socket);
-
-impl Socket {
-    fn prepare(stream: &TcpStream) -> io::Result<Self> {
-        let socket = SockRef::from(stream);
-        socket.set_tcp_nodelay(true)?;
-        socket.set_tcp_keepalive(
-            &TcpKeepalive::new()
-                .with_time(Duration::from_secs(30))
-                .with_interval(Duration::from_secs(10))
-                .with_retries(3),
-        )?;
-        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-        socket.try_clone().map(Self)
+    /// What this library can offer and was not refused yet.
+    fn left_for(&self, library: SshLibrary) -> Vec<Offer> {
+        let refused = |offer: &Offer| self.tried.refused.contains(&offer.name());
+        let left = self.offers.iter();
+        left.filter(|offer| offer.fits(library) && !refused(offer))
+            .cloned()
+            .collect()
     }
-}
 
-impl Drop for Socket {
-    fn drop(&mut self) {
-        // Fails where the other side was faster, which is as good.
-        let _ = self.0.shutdown(Shutdown::Both);
+    async fn attempt(
+        &mut self,
+        library: SshLibrary,
+        offers: Vec<Offer>,
+    ) -> Result<Session, Attempt> {
+        let reached = reach::reach(self.inner, self.target, self.outer.as_ref()).await;
+        let Reached {
+            stream,
+            greeting,
+            socket,
+            deadline,
+        } = reached.map_err(Attempt::Final)?;
+        // thrussh waits for another identification.
+        if library == SshLibrary::Thrussh && greeting.starts_with(b"SSH-1.99-") {
+            return Err(Attempt::Another(reasons::not_ssh(self.target)));
+        }
+        let cut = CancellationToken::new();
+        let guard = Guard {
+            _cut: cut.clone().drop_guard(),
+            _socket: socket,
+        };
+        let (shared, seen) = (Shared::new(), Arc::new(Seen::default()));
+        let login = Login {
+            library,
+            rules: self.rules.clone(),
+            user: self.target.user.clone(),
+            offers,
+            shared: shared.clone(),
+            seen: seen.clone(),
+        };
+        let wire = Wire::new(stream, greeting, cut, seen.clone());
+        let login = self.inner.spawned.spawn(login.run(wire));
+        let limit = self.inner.timeouts.login;
+        let (connection, host_key) = match timeout_at(deadline, login).await {
+            Ok(Ok(Ok(connected))) => connected,
+            Ok(Ok(Err(not_in))) => return Err(self.not_in(not_in, &seen)),
+            Ok(Err(_)) => return Err(Attempt::Final(reasons::not_ssh(self.target))),
+            Err(_) => {
+                let judged = shared.verdict().is_some();
+                let refused = login::refused(&shared, &seen);
+                let slow = || reasons::login_timed_out(self.target, limit, judged);
+                return Err(Attempt::Final(refused.unwrap_or_else(slow)));
+            }
+        };
+        Ok(Session {
+            connection,
+            host_key,
+            shared,
+            start_timeout: self.inner.timeouts.start,
+            spawned: self.inner.spawned.clone(),
+            scripts: Vec::new(),
+            commands: 0,
+            refused: false,
+            _guard: guard,
+            outer: None,
+        })
+    }
+
+    fn not_in(&mut self, why: NotIn, seen: &Seen) -> Attempt {
+        match why {
+            NotIn::HostKey(failure) => Attempt::Final(failure),
+            NotIn::Trouble(Trouble::NoCommon) => Attempt::Another(self.no_common(seen)),
+            NotIn::Trouble(trouble) => Attempt::Final(reasons::key_exchange(self.target, &trouble)),
+            NotIn::Keys(names, ended) => {
+                self.tried.refused.extend(names);
+                match ended {
+                    Some(Trouble::NoPublicKeys) => {
+                        Attempt::Final(reasons::not_authorized(self.target, &self.tried))
+                    }
+                    Some(_) => Attempt::Keys(reasons::cut_off(self.target, &self.tried)),
+                    None => Attempt::Keys(reasons::not_authorized(self.target, &self.tried)),
+                }
+            }
+        }
+    }
+
+    fn no_common(&self, seen: &Seen) -> Failure {
+        let ours = library::algorithms(&self.inner.libraries);
+        reasons::no_common(self.target, seen.kexinit().as_deref(), &ours)
     }
 }

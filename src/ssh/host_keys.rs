@@ -1,26 +1,25 @@
 //! Whether the key that a machine shows is the right one.
 
 use super::known_hosts::Known;
-use super::{Failure, Target};
+use super::{Failure, Target, certificates};
 use crate::config;
 use crate::domain::{HostKey, Outcome};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use russh::keys::{Certificate, PublicKey};
 use sha2::{Digest, Sha256};
-use thrussh_keys::PublicKeyBase64;
-use thrussh_keys::key::{ED25519, Name, PublicKey, RSA_SHA2_256};
 
-/// thrussh checks an RSA host key's signature with SHA-256 whatever was agreed on, so nothing else
-/// may be agreed on.
-const ED25519_FIRST: &[Name] = &[ED25519, RSA_SHA2_256];
-const RSA_FIRST: &[Name] = &[RSA_SHA2_256, ED25519];
+/// The kinds of key that thrussh can judge.
+const OF_THRUSSH: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
 
 /// All that the verdict on one connection's host key stands on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     host: String,
     port: u16,
     recorded: Option<HostKey>,
+    /// Fingerprints of keys that an operator has revoked for this instance.
+    revoked: Vec<String>,
     known: Known,
     mode: config::HostKeys,
 }
@@ -31,54 +30,145 @@ impl Rules {
             host: target.host.clone(),
             port: target.port,
             recorded: target.host_key.clone(),
+            revoked: target.revoked.clone(),
             known,
             mode,
         }
     }
 
-    /// The kinds of key to ask for: one that is on record first, as a machine has several.
-    pub fn preferred(&self) -> &'static [Name] {
-        let has = |algorithm: &str| match &self.recorded {
-            Some(key) => key.algorithm == algorithm,
+    /// Whether a kind of key is on record, so that it is to be asked for first: a machine has
+    /// several.
+    pub fn prefers(&self, kind: &str) -> bool {
+        self.kinds().iter().any(|on_record| on_record == kind)
+    }
+
+    /// Whether a certificate would count: an authority is trusted with this host, and no key is on
+    /// record, which alone would be right.
+    pub fn wants_certificates(&self) -> bool {
+        self.recorded.is_none() && !self.known.authorities.is_empty()
+    }
+
+    /// Whether thrussh can come to the right verdict.
+    pub fn suit_thrussh(&self) -> bool {
+        let kinds = self.kinds();
+        let some = kinds.iter().any(|kind| OF_THRUSSH.contains(&&**kind));
+        (kinds.is_empty() || some) && !self.wants_certificates()
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        match &self.recorded {
+            Some(key) => vec![key.algorithm.clone()],
             None => [&self.known.trusted, &self.known.trusted_without_port]
                 .into_iter()
                 .flatten()
-                .any(|blob| algorithm_of(blob) == algorithm),
-        };
-        if has("ssh-rsa") && !has("ssh-ed25519") {
-            RSA_FIRST
-        } else {
-            ED25519_FIRST
+                .map(|blob| algorithm_of(blob))
+                .collect(),
         }
     }
 
-    /// The verdict on a key that the machine shows, and has not proved to hold yet.
-    pub fn judge(&self, key: &PublicKey) -> Result<HostKey, Failure> {
-        let blob = key.public_key_bytes();
-        let shown = describe(&blob);
-        if self.known.revoked.contains(&blob) {
-            return Err(self.revoked(&shown));
-        }
+    /// The verdict on a key that the machine shows. Whether it was proved to hold it is not known
+    /// here: a refusal carries the key all the same.
+    pub fn judge(&self, blob: &[u8]) -> Result<HostKey, Failure> {
+        let shown = describe(blob);
+        self.judged(blob, &shown).map_err(|failure| Failure {
+            shown: Some(shown.clone()),
+            ..failure
+        })?;
+        Ok(shown)
+    }
+
+    fn judged(&self, blob: &[u8], shown: &HostKey) -> Result<(), Failure> {
+        self.not_revoked(blob)?;
+        let is_shown = |trusted: &Vec<u8>| trusted.as_slice() == blob;
         if let Some(recorded) = &self.recorded {
             let same = STANDARD.decode(&recorded.base64).is_ok_and(|b| b == blob);
             return match same {
-                true => Ok(shown),
-                false => Err(self.not_recorded(recorded, &shown)),
+                true => Ok(()),
+                false => Err(self.not_recorded(recorded, shown)),
             };
         }
-        if self.known.trusted.contains(&blob) {
-            return Ok(shown);
+        if self.known.trusted.iter().any(is_shown) {
+            return Ok(());
         }
         if !self.known.trusted.is_empty() {
-            return Err(self.not_known(&shown));
+            return Err(self.not_known(shown));
         }
-        if self.known.trusted_without_port.contains(&blob) {
-            return Ok(shown);
+        if self.known.trusted_without_port.iter().any(is_shown) {
+            return Ok(());
         }
         match self.mode {
-            config::HostKeys::AcceptNew => Ok(shown),
-            config::HostKeys::Strict => Err(self.not_approved(&shown)),
+            config::HostKeys::AcceptNew => Ok(()),
+            config::HostKeys::Strict => Err(self.not_approved(shown)),
         }
+    }
+
+    /// Whether a certificate counts, and not only the key in it.
+    pub fn counts(&self, certificate: &Certificate) -> bool {
+        let authority = PublicKey::new(certificate.signature_key().clone(), "").to_bytes();
+        let trusted = |authority| self.known.authorities.contains(&authority);
+        self.recorded.is_none() && authority.is_ok_and(trusted)
+    }
+
+    /// The verdict on a host certificate: that of an authority that is trusted with this host
+    /// counts as its key's approval; any other is no more than the key in it.
+    pub fn judge_certificate(&self, certificate: &Certificate) -> Result<HostKey, Failure> {
+        let blob = |key| PublicKey::new(key, "").to_bytes().unwrap_or_default();
+        let subject = blob(certificate.public_key().clone());
+        let authority = blob(certificate.signature_key().clone());
+        let shown = describe(&subject);
+        let with_key = |failure| Failure {
+            shown: Some(shown.clone()),
+            ..failure
+        };
+        self.not_revoked(&subject).map_err(with_key)?;
+        self.not_revoked(&authority).map_err(with_key)?;
+        if !self.counts(certificate) {
+            return self.judge(&subject);
+        }
+        match certificates::host_problem(certificate, &self.host) {
+            None => Ok(shown),
+            Some(problem) => Err(with_key(self.not_certified(&shown, &problem))),
+        }
+    }
+
+    /// Whether a key that was found right before still is. A certificate counts for as long as its
+    /// connection is kept.
+    pub fn still_stands(&self, key: &HostKey, certified: bool) -> bool {
+        let Ok(blob) = STANDARD.decode(&key.base64) else {
+            return false;
+        };
+        match certified {
+            true => self.wants_certificates() && self.not_revoked(&blob).is_ok(),
+            false => self.judged(&blob, key).is_ok(),
+        }
+    }
+
+    /// First of all.
+    fn not_revoked(&self, blob: &[u8]) -> Result<(), Failure> {
+        let shown = describe(blob);
+        if self.revoked.contains(&shown.fingerprint) {
+            return Err(refused(format!(
+                "{} showed a host key that was revoked here ({} {}). Give the machine a new host \
+                 key, or approve this one again if it was revoked wrongly.",
+                self.at(),
+                shown.algorithm,
+                shown.fingerprint
+            )));
+        }
+        match self.known.revoked.iter().any(|revoked| revoked == blob) {
+            true => Err(self.revoked(&shown)),
+            false => Ok(()),
+        }
+    }
+
+    fn not_certified(&self, shown: &HostKey, problem: &str) -> Failure {
+        refused(format!(
+            "The host certificate of {} (for {} {}) is not valid: {problem}. Have the authority \
+             in known_hosts sign the machine's key anew.",
+            self.at(),
+            shown.algorithm,
+            shown.fingerprint
+        ))
     }
 
     fn at(&self) -> String {
@@ -152,7 +242,8 @@ fn refused(reason: String) -> Failure {
     Failure::new(Outcome::HostKeyRefused, reason)
 }
 
-fn describe(blob: &[u8]) -> HostKey {
+/// A key blob in words.
+pub fn describe(blob: &[u8]) -> HostKey {
     HostKey {
         algorithm: algorithm_of(blob),
         base64: STANDARD.encode(blob),

@@ -1,20 +1,26 @@
 //! The private keys that we log in with: which files, and how they are read.
 
+use super::agent::AgentKey;
+use super::certificates;
 use super::files::{self, Parsed};
 use super::host_keys::fingerprint;
-use crate::domain::Secret;
+use crate::domain::{Secret, SshLibrary};
 use openssl::pkey::{Id, PKey};
+use russh::keys::ssh_key::private::KeypairData;
+use russh::keys::ssh_key::{LineEnding, Signature};
+use russh::keys::{Algorithm, Certificate, HashAlg, PrivateKey, signature};
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use thrussh_keys::PublicKeyBase64;
 use thrussh_keys::key::{KeyPair, SignatureHash, ed25519};
 use zeroize::Zeroizing;
 
 const LIMIT: u64 = 64 * 1024;
 /// The usual files, in the order in which they are offered.
-const USUAL: [&str; 2] = ["id_ed25519", "id_rsa"];
+const USUAL: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+/// What the file of a key's certificate has after the key's own name, as `ssh-keygen` names it.
+const CERTIFICATE: &str = "-cert.pub";
 
 /// A key that can be offered to a machine.
 #[derive(Clone)]
@@ -23,13 +29,72 @@ pub struct Identity {
     pub name: String,
     /// As `ssh-keygen -l` shows it.
     pub fingerprint: String,
-    pub key: Arc<KeyPair>,
+    pub key: Arc<PrivateKey>,
+    /// The same, where thrussh can use it.
+    pub thrussh: Option<Arc<KeyPair>>,
 }
 
-/// What the files gave: the keys, and a sentence for each file that gave none.
+/// Something to log in with.
+#[derive(Clone)]
+pub enum Offer {
+    File(Identity),
+    /// A user certificate for this key.
+    Certificate(Identity, Arc<Certificate>),
+    Agent(Arc<AgentKey>),
+}
+
+impl Offer {
+    /// In words for a person.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(identity) => format!("{} ({})", identity.name, identity.fingerprint),
+            Self::Certificate(identity, _) => format!(
+                "{}{CERTIFICATE} (for {})",
+                identity.name, identity.fingerprint
+            ),
+            Self::Agent(key) => key.name(),
+        }
+    }
+
+    /// Whether a library can offer it.
+    pub fn fits(&self, library: SshLibrary) -> bool {
+        match (library, self) {
+            (SshLibrary::Russh, _) => true,
+            (SshLibrary::Thrussh, Self::File(identity)) => identity.thrussh.is_some(),
+            (SshLibrary::Thrussh, Self::Agent(key)) => key.for_thrussh().is_some(),
+            (SshLibrary::Thrussh, Self::Certificate(..)) => false,
+        }
+    }
+}
+
+/// Signs for a certificate, as an agent would: what comes back is the request with the signature.
+pub struct FileSigner(pub Arc<PrivateKey>);
+
+impl russh::Signer for FileSigner {
+    type Error = russh::AgentAuthError;
+
+    async fn auth_sign(
+        &mut self,
+        _: &russh::keys::agent::AgentIdentity,
+        hash: Option<HashAlg>,
+        mut to_sign: Vec<u8>,
+    ) -> Result<Vec<u8>, Self::Error> {
+        let signed: signature::Result<Signature> = match self.0.key_data() {
+            KeypairData::Rsa(key) => signature::Signer::try_sign(&(key, hash), &to_sign),
+            key => signature::Signer::try_sign(key, &to_sign),
+        };
+        let signed = signed.map_err(russh::keys::Error::from)?;
+        let signed = Vec::<u8>::try_from(signed).map_err(russh::keys::Error::from)?;
+        to_sign.extend_from_slice(&(signed.len() as u32).to_be_bytes());
+        to_sign.extend_from_slice(&signed);
+        Ok(to_sign)
+    }
+}
+
+/// What the files gave: what can be offered, and a sentence for each file that gave nothing.
 #[derive(Default)]
 pub struct Loaded {
-    pub keys: Vec<Identity>,
+    pub offers: Vec<Offer>,
     pub unusable: Vec<String>,
 }
 
@@ -43,6 +108,7 @@ struct Files {
     passphrase_file: Option<PathBuf>,
     passphrase: Option<Secret>,
     parsed: Parsed<Identity>,
+    certificates: Parsed<Certificate>,
 }
 
 impl Identities {
@@ -57,6 +123,7 @@ impl Identities {
                 passphrase_file,
                 passphrase,
                 parsed: Parsed::new(),
+                certificates: Parsed::new(),
             }),
         }
     }
@@ -73,7 +140,7 @@ impl Identities {
         tokio::task::spawn_blocking(move || files.load())
             .await
             .unwrap_or_else(|_| Loaded {
-                keys: Vec::new(),
+                offers: Vec::new(),
                 unusable: vec!["the key files cannot be parsed".into()],
             })
     }
@@ -99,8 +166,38 @@ impl Files {
             self.parse(&name_of(path), metadata, Zeroizing::new(bytes))
         };
         match self.parsed.get(path, LIMIT, parse) {
-            Ok(identity) => loaded.keys.push((*identity).clone()),
+            Ok(identity) => {
+                self.take_certificate(path, &identity, loaded);
+                loaded.offers.push(Offer::File((*identity).clone()));
+            }
             Err(Unusable(why)) => loaded.unusable.push(format!("{} {why}", name_of(path))),
+        }
+    }
+
+    /// The certificate beside a key, where there is one: it is offered before the key.
+    fn take_certificate(&self, key: &Path, identity: &Identity, loaded: &mut Loaded) {
+        let mut path = key.as_os_str().to_owned();
+        path.push(CERTIFICATE);
+        let path = PathBuf::from(path);
+        if !path.exists() {
+            return;
+        }
+        let parsed = self.certificates.get(&path, LIMIT, |_, bytes| {
+            let text = String::from_utf8(bytes).map_err(|_| Unusable::not_a_certificate())?;
+            Certificate::from_openssh(text.trim()).map_err(|_| Unusable::not_a_certificate())
+        });
+        let usable = parsed.and_then(|certificate| {
+            match certificates::user_problem(&certificate, &identity.key) {
+                None => Ok(certificate),
+                Some(problem) => Err(Unusable(problem)),
+            }
+        });
+        match usable {
+            Ok(certificate) => {
+                let offer = Offer::Certificate(identity.clone(), certificate);
+                loaded.offers.push(offer);
+            }
+            Err(Unusable(why)) => loaded.unusable.push(format!("{} {why}", name_of(&path))),
         }
     }
 
@@ -119,31 +216,33 @@ impl Files {
         } else {
             self.parse_pem(&bytes)?
         };
-        let fingerprint = fingerprint(&key.clone_public_key().public_key_bytes());
+        let blob = key.public_key().to_bytes();
+        let blob = blob.map_err(|_| Unusable::not_a_key())?;
         Ok(Identity {
             name: name.to_owned(),
-            fingerprint,
+            fingerprint: fingerprint(&blob),
+            thrussh: for_thrussh(&key).map(Arc::new),
             key: Arc::new(key),
         })
     }
 
-    fn parse_openssh(&self, text: &str) -> Result<KeyPair, Unusable> {
-        let key = match thrussh_keys::decode_secret_key(text, None) {
-            Err(thrussh_keys::Error::KeyIsEncrypted) => {
+    fn parse_openssh(&self, text: &str) -> Result<PrivateKey, Unusable> {
+        let key = match russh::keys::decode_secret_key(text, None) {
+            Err(russh::keys::Error::KeyIsEncrypted) => {
                 let passphrase = self.passphrase()?.ok_or_else(Unusable::needs_passphrase)?;
-                thrussh_keys::decode_secret_key(text, Some(passphrase.expose()))
+                russh::keys::decode_secret_key(text, Some(passphrase.expose()))
                     .map_err(|_| Unusable::wrong_passphrase())
             }
-            other => other.map_err(|error| match error {
-                thrussh_keys::Error::UnsupportedKeyType(_) => Unusable::unsupported(),
-                _ => Unusable::not_a_key(),
-            }),
+            other => other.map_err(|_| Unusable::not_a_key()),
         }?;
-        Ok(with_sha2(key))
+        match key.algorithm() {
+            Algorithm::Ed25519 | Algorithm::Rsa { .. } | Algorithm::Ecdsa { .. } => Ok(key),
+            _ => Err(Unusable::unsupported()),
+        }
     }
 
-    /// PKCS#1 and PKCS#8, encrypted or not, as OpenSSL reads them.
-    fn parse_pem(&self, pem: &[u8]) -> Result<KeyPair, Unusable> {
+    /// PKCS#1, SEC 1 and PKCS#8, encrypted or not, as OpenSSL reads them.
+    fn parse_pem(&self, pem: &[u8]) -> Result<PrivateKey, Unusable> {
         let mut asked = false;
         let mut problem = None;
         let key = PKey::private_key_from_pem_callback(pem, |buffer| {
@@ -166,14 +265,13 @@ impl Files {
             (true, _, _) => Unusable::wrong_passphrase(),
             (false, _, _) => Unusable::not_a_key(),
         })?;
-        match key.id() {
-            Id::RSA => Ok(KeyPair::RSA {
-                key: key.rsa().map_err(|_| Unusable::not_a_key())?,
-                hash: SignatureHash::SHA2_512,
-            }),
-            Id::ED25519 => ed25519_of(&key),
-            _ => Err(Unusable::unsupported()),
+        if ![Id::RSA, Id::ED25519, Id::EC].contains(&key.id()) {
+            return Err(Unusable::unsupported());
         }
+        let plain = key.private_key_to_pem_pkcs8();
+        let plain = Zeroizing::new(plain.map_err(|_| Unusable::not_a_key())?);
+        let plain = std::str::from_utf8(&plain).map_err(|_| Unusable::not_a_key())?;
+        russh::keys::decode_secret_key(plain, None).map_err(|_| Unusable::unsupported())
     }
 
     fn passphrase(&self) -> Result<Option<Secret>, Unusable> {
@@ -197,7 +295,10 @@ impl Unusable {
         Self("does not open with the configured passphrase".into())
     }
     fn unsupported() -> Self {
-        Self("is neither an ed25519 nor an RSA key".into())
+        Self("is neither an ed25519, nor an ECDSA, nor an RSA key".into())
+    }
+    fn not_a_certificate() -> Self {
+        Self("is no certificate that can be read".into())
     }
     fn not_a_key() -> Self {
         Self("is no private key that can be read".into())
@@ -211,6 +312,18 @@ impl From<io::Error> for Unusable {
             _ => Self(format!("cannot be read: {error}")),
         }
     }
+}
+
+/// The key as thrussh has it, where thrussh can use its kind.
+fn for_thrussh(key: &PrivateKey) -> Option<KeyPair> {
+    match key.algorithm() {
+        Algorithm::Ed25519 | Algorithm::Rsa { .. } => {}
+        _ => return None,
+    }
+    let text = key.to_openssh(LineEnding::LF).ok()?;
+    thrussh_keys::decode_secret_key(&text, None)
+        .ok()
+        .map(with_sha2)
 }
 
 /// Servers refuse RSA signatures with SHA-1 (RFC 8332), which thrussh takes from the key.

@@ -47,9 +47,12 @@ impl File {
 }
 
 /// Key blobs (RFC 4253 section 6.6) that known_hosts has for one host.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Known {
+    /// Keys of hosts and of authorities.
     pub revoked: Vec<Vec<u8>>,
+    /// Authorities whose host certificates count for this host, with or without its port.
+    pub authorities: Vec<Vec<u8>>,
     /// For the host at this very port.
     pub trusted: Vec<Vec<u8>>,
     /// For the host without a port: a match counts, as with `ssh`, and anything else does not.
@@ -76,7 +79,7 @@ impl Known {
             };
             match entry.marker() {
                 Some(Marker::Revoked) => known.revoked.push(blob),
-                Some(Marker::CertAuthority) => {}
+                Some(Marker::CertAuthority) => known.authorities.push(blob),
                 None if exact => known.trusted.push(blob),
                 None => known.trusted_without_port.push(blob),
             }
@@ -138,7 +141,7 @@ fn hashed(salt: &[u8], name: &str) -> Option<Vec<u8>> {
 }
 
 /// `*` is any text, `?` any character. Linear in space, and quadratic at worst in time.
-fn wildcard(pattern: &str, name: &str) -> bool {
+pub fn wildcard(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
     let mut retry = None;

@@ -1,35 +1,42 @@
-//! The only place that knows thrussh: connect, authenticate, judge the host key, exec.
+//! The only place that knows thrussh and russh: connect, authenticate, judge the host key, exec.
 //!
-//! It speaks in a [`Connector`], a [`Session`] and [`Event`]s, so that another SSH library can
-//! stand behind the same words.
+//! It speaks in a [`Connector`], a [`Session`] and [`Event`]s; both libraries stand behind these
+//! words, and `library` is what tells them apart.
 //!
 //! thrussh logs packets, and with them secrets, at debug and trace, through the `log` crate under
 //! the targets `thrussh`, `thrussh_keys` and `cryptovec`: whoever sets up logging must cut these
-//! below errors, whatever the configuration says.
+//! below errors, and `russh` below warnings, whatever the configuration says.
 
 mod agent;
+mod certificates;
 mod connect;
 pub mod demo;
 mod files;
-mod handler;
 mod host_keys;
 mod identities;
 mod input;
 mod known_hosts;
+mod library;
 mod login;
 mod names;
+mod offers;
+mod pool;
+mod reach;
 mod reasons;
 pub mod remote;
 mod session;
+mod stream;
 mod terminate;
+mod turns;
 
 pub use input::{Input, Lost};
-pub use remote::Command;
+pub use pool::Lease;
+pub use remote::{Command, Findings, RemoteClock};
 pub use session::{Running, Session};
 pub use terminate::Termination;
 
 use crate::config;
-use crate::domain::{HostKey, Outcome, Secret};
+use crate::domain::{HostKey, Outcome, Secret, SshLibrary};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,7 +45,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 /// Where to connect and as whom.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Target {
     /// IPv4 or IPv6 address, or host name.
     pub host: String,
@@ -48,6 +55,23 @@ pub struct Target {
     pub user: String,
     /// The key on record for this instance: where there is one, it alone is right.
     pub host_key: Option<HostKey>,
+    /// SHA256 fingerprints of host keys that an operator has revoked for this instance: refused
+    /// first of all.
+    pub revoked: Vec<String>,
+    /// The library that served this machine the last time: tried first, where the configuration
+    /// leaves the choice.
+    pub library: Option<SshLibrary>,
+    /// The machine that this one is reached from (RFC 4254 section 7.2), with a login and a host
+    /// key of its own.
+    pub jump: Option<Box<Target>>,
+}
+
+impl Target {
+    /// Whether the way there ends at or leads through this place.
+    fn passes(&self, host: &str, port: u16) -> bool {
+        let here = self.host.eq_ignore_ascii_case(host) && self.port == port;
+        here || self.jump.as_ref().is_some_and(|it| it.passes(host, port))
+    }
 }
 
 /// Why no script runs, or why it is not known whether one does: with what became of the task, and the sentence for a person.
@@ -62,6 +86,8 @@ pub struct Failure {
     /// Whether the machine opened no further channel on this connection, as it allows no more
     /// sessions on it. Nothing was sent: another connection may do.
     pub channel_refused: bool,
+    /// With `host_key_refused`: the key that was shown, where the server has proved to hold it.
+    pub shown: Option<HostKey>,
 }
 
 impl Failure {
@@ -71,6 +97,7 @@ impl Failure {
             outcome,
             reason: reason.into(),
             channel_refused: false,
+            shown: None,
         }
     }
 }
@@ -113,6 +140,10 @@ struct Inner {
     names: names::Names,
     known_hosts: known_hosts::File,
     identities: identities::Identities,
+    /// In the order in which they are tried.
+    libraries: Vec<SshLibrary>,
+    turns: turns::Turns,
+    pool: pool::Pool,
     become_passwords: BTreeMap<String, PathBuf>,
     /// Logins that run, and inputs. Each ends by itself once its socket is shut down.
     spawned: TaskTracker,
@@ -146,6 +177,13 @@ impl Connector {
                     config.passphrase_file.clone(),
                     passphrase,
                 ),
+                libraries: match config.library {
+                    config::SshLibrary::Auto => vec![SshLibrary::Thrussh, SshLibrary::Russh],
+                    config::SshLibrary::Thrussh => vec![SshLibrary::Thrussh],
+                    config::SshLibrary::Russh => vec![SshLibrary::Russh],
+                },
+                turns: turns::Turns::default(),
+                pool: pool::Pool::new(Duration::from_secs(config.pool_idle), config.pool_size),
                 become_passwords: config.become_passwords.clone(),
                 spawned: TaskTracker::new(),
             }),
@@ -174,6 +212,27 @@ impl Connector {
             Ok(password) => Ok(password),
             Err(error) => Err(refused(&format!("cannot be read from its file: {error}"))),
         }
+    }
+
+    /// A connection that is logged in: one that waits for its next use, or a new one.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn lease(&self, target: &Target) -> Result<Lease, Failure> {
+        pool::lease(&self.inner, target).await
+    }
+
+    /// As [`Connector::lease`], and always a new one.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn fresh(&self, target: &Target) -> Result<Lease, Failure> {
+        pool::fresh(&self.inner, target).await
+    }
+
+    /// Drops the connections to and through this place that wait for their next use.
+    pub fn forget(&self, host: &str, port: u16) {
+        self.inner.pool.forget(host, port);
     }
 
     /// Connects, checks the host key, logs in.

@@ -20,6 +20,8 @@ const LIFE: Duration = Duration::from_secs(15 * 60);
 /// server taken: OpenSSH has ten of them (MaxSessions), and the last script still needs two for
 /// what looks after it.
 const COMMANDS: u32 = 7;
+/// How often expired connections are looked for, at most.
+const SWEEP: Duration = Duration::from_millis(250);
 /// Machines whose own limit of commands is remembered.
 const LIMITS: usize = 10_000;
 
@@ -36,6 +38,7 @@ struct State {
     count: usize,
     /// How many commands a connection may carry, for machines that refused one too many.
     limits: HashMap<Target, u32>,
+    /// Whether somebody looks for what has expired.
     sweeping: bool,
 }
 
@@ -70,10 +73,10 @@ impl Pool {
         state.limits.retain(|target, _| !target.passes(host, port));
     }
 
-    fn take(&self, target: &Target) -> Option<Idle> {
+    fn take(&self, key: &Target) -> Option<Idle> {
         let mut state = self.state();
         let mut closed = Vec::new();
-        let idle = state.idle.get_mut(target)?;
+        let idle = state.idle.get_mut(key)?;
         // The one that was used last: the others get to expire.
         let found = loop {
             match idle.pop() {
@@ -82,21 +85,22 @@ impl Pool {
             }
         };
         if idle.is_empty() {
-            state.idle.remove(target);
+            state.idle.remove(key);
         }
         state.count -= closed.len() + usize::from(found.is_some());
         found
     }
 
-    fn give_back(&self, target: Target, session: Session, made: Instant) -> bool {
+    /// Keeps a connection, where it is fit for another use. True where somebody has to sweep from
+    /// now on.
+    fn give_back(&self, key: Target, session: Session, made: Instant) -> bool {
         let mut state = self.state();
         let most = match session.library() {
             SshLibrary::Thrussh => COMMANDS,
             SshLibrary::Russh => u32::MAX,
         };
-        let most = state.limits.get(&target).map_or(most, |own| most.min(*own));
-        let keep = !self.idle_for.is_zero()
-            && state.count < self.most
+        let most = state.limits.get(&key).map_or(most, |own| most.min(*own));
+        let keep = state.count < self.most
             && made.elapsed() < LIFE
             && session.commands() < most
             && session.is_usable();
@@ -105,7 +109,7 @@ impl Pool {
         }
         state.count += 1;
         let since = Instant::now();
-        state.idle.entry(target).or_default().push(Idle {
+        state.idle.entry(key).or_default().push(Idle {
             session,
             made,
             since,
@@ -114,13 +118,12 @@ impl Pool {
     }
 
     /// A machine that refused a command has places for so many on one connection.
-    fn limit(&self, target: &Target, commands: u32) {
+    fn limit(&self, key: &Target, commands: u32) {
         let mut state = self.state();
-        if state.limits.len() < LIMITS || state.limits.contains_key(target) {
+        if state.limits.len() < LIMITS || state.limits.contains_key(key) {
             // What looks after a script needs places of its own.
-            state
-                .limits
-                .insert(target.clone(), commands.saturating_sub(2));
+            let most = commands.saturating_sub(2);
+            state.limits.insert(key.clone(), most);
         }
     }
 
@@ -129,9 +132,8 @@ impl Pool {
         let mut state = self.state();
         let mut gone = Vec::new();
         state.idle.retain(|_, idle| {
-            let expired = |it: &mut Idle| {
-                it.since.elapsed() >= self.idle_for || !it.session.is_usable()
-            };
+            let expired =
+                |it: &mut Idle| it.since.elapsed() >= self.idle_for || !it.session.is_usable();
             gone.extend(idle.extract_if(.., expired));
             !idle.is_empty()
         });
@@ -145,26 +147,45 @@ impl Pool {
     }
 }
 
-/// A connection that is the caller's alone until this is dropped; then it waits for its next use,
-/// where it is fit for one.
+/// A connection that is the caller's alone. It is closed when this is dropped, and waits for its
+/// next use where the caller says that nothing goes on there.
 pub struct Lease {
-    session: Option<Session>,
-    target: Target,
+    session: Session,
+    key: Target,
     made: Instant,
     took: Option<Duration>,
-    inner: Weak<Inner>,
+    inner: Arc<Inner>,
 }
 
 impl Lease {
-    /// How long the connection and the login took; none where the connection had waited in the
-    /// pool.
+    /// How long the connection and the login took; none where the connection had waited for its
+    /// use.
     pub fn took(&self) -> Option<Duration> {
         self.took
     }
 
-    /// Closes the connection instead of keeping it.
-    pub fn close(mut self) {
-        self.session = None;
+    /// Nothing that was started here goes on: the connection may serve somebody else.
+    pub fn release(self) {
+        let Self {
+            session,
+            mut key,
+            made,
+            inner,
+            ..
+        } = self;
+        let pool = &inner.pool;
+        if pool.idle_for.is_zero() {
+            return;
+        }
+        // A first key is on record by now.
+        if !session.is_certified() {
+            key.host_key = Some(session.host_key().clone());
+        }
+        if session.was_refused() {
+            pool.limit(&key, session.commands());
+        } else if pool.give_back(key, session, made) {
+            inner.spawned.spawn(sweep(Arc::downgrade(&inner)));
+        }
     }
 }
 
@@ -172,53 +193,43 @@ impl Deref for Lease {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        self.session.as_ref().expect("held until the lease ends")
+        &self.session
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Session {
-        self.session.as_mut().expect("held until the lease ends")
+        &mut self.session
     }
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let (Some(session), Some(inner)) = (self.session.take(), self.inner.upgrade()) else {
+/// Drops what waits too long, for as long as anything waits.
+async fn sweep(inner: Weak<Inner>) {
+    loop {
+        let Some(period) = inner.upgrade().map(|inner| inner.pool.idle_for / 4) else {
             return;
         };
-        if session.was_refused() {
-            inner.pool.limit(&self.target, session.commands());
-            return;
-        }
-        if inner.pool.give_back(self.target.clone(), session, self.made) {
-            let pool = Arc::downgrade(&inner);
-            let period = (inner.pool.idle_for / 4).max(Duration::from_millis(250));
-            inner.spawned.spawn(async move {
-                loop {
-                    sleep(period).await;
-                    match pool.upgrade() {
-                        Some(inner) if inner.pool.sweep() => {}
-                        _ => return,
-                    }
-                }
-            });
+        sleep(period.max(SWEEP)).await;
+        match inner.upgrade() {
+            Some(inner) if inner.pool.sweep() => {}
+            _ => return,
         }
     }
 }
 
-/// A connection to the target: one that waits, or a new one.
+/// A connection to the target: one that waits, where there is one whose host key still is the
+/// right one, or a new one.
 pub(super) async fn lease(inner: &Arc<Inner>, target: &Target) -> Result<Lease, Failure> {
-    let waiting = inner.pool.take(target);
-    if let Some(idle) = waiting
-        && connect::is_still_right(inner, target, idle.session.host_key()).await
+    let key = key(target);
+    if let Some(idle) = inner.pool.take(&key)
+        && connect::is_still_right(inner, target, &idle.session).await
     {
         return Ok(Lease {
-            session: Some(idle.session),
-            target: target.clone(),
+            session: idle.session,
+            key,
             made: idle.made,
             took: None,
-            inner: Arc::downgrade(inner),
+            inner: Arc::clone(inner),
         });
     }
     fresh(inner, target).await
@@ -229,10 +240,19 @@ pub(super) async fn fresh(inner: &Arc<Inner>, target: &Target) -> Result<Lease, 
     let began = Instant::now();
     let session = connect::connect(inner, target).await?;
     Ok(Lease {
-        session: Some(session),
-        target: target.clone(),
+        session,
+        key: key(target),
         made: Instant::now(),
         took: Some(began.elapsed()),
-        inner: Arc::downgrade(inner),
+        inner: Arc::clone(inner),
     })
+}
+
+/// What a connection is good for: the target, whatever serves it.
+fn key(target: &Target) -> Target {
+    Target {
+        library: None,
+        jump: target.jump.as_ref().map(|jump| Box::new(key(jump))),
+        ..target.clone()
+    }
 }

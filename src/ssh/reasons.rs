@@ -1,12 +1,12 @@
 //! The sentences for a person: what happened on the way to a machine, and what to do.
 
-use super::handler::Shared;
+use super::library::Trouble;
 use super::login::Tried;
+use super::offers::Algorithms;
 use super::{Failure, Target};
 use crate::domain::Outcome;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
-use thrussh::Error;
 
 fn unreachable(reason: impl Into<String>) -> Failure {
     Failure::new(Outcome::Unreachable, reason)
@@ -61,51 +61,89 @@ pub fn not_ssh(target: &Target) -> Failure {
     ))
 }
 
-pub fn login_timed_out(target: &Target, limit: Duration, shared: &Shared) -> Failure {
+/// `judged`: whether a host key was shown before.
+pub fn login_timed_out(target: &Target, limit: Duration, judged: bool) -> Failure {
     let (at, seconds) = (at(target), limit.as_secs_f32());
-    unreachable(match shared.verdict() {
-        None => format!(
+    unreachable(match judged {
+        false => format!(
             "{at} took the connection and did not finish the key exchange within {seconds} s. Is \
              it an SSH server, and is it overloaded?"
         ),
-        Some(_) => format!("{at} did not finish the login within {seconds} s. Is it overloaded?"),
+        true => format!("{at} did not finish the login within {seconds} s. Is it overloaded?"),
     })
 }
 
-/// Why thrussh gave up before any key was refused.
-pub fn key_exchange(target: &Target, error: &Error) -> Failure {
+/// It had too many logins under way for all of the time.
+pub fn busy(target: &Target, patience: Duration) -> Failure {
+    let (at, seconds) = (at(target), patience.as_secs());
+    unreachable(format!(
+        "{at} had too many logins under way for {seconds} s (MaxStartups in sshd_config). Raise \
+         it there, or find out who connects so often."
+    ))
+}
+
+/// It closed the connection before a login.
+pub fn closed(target: &Target) -> Failure {
+    key_exchange(target, &Trouble::Closed)
+}
+
+/// The failure of a machine on the way, as that of the machine behind it.
+pub fn at_jump(jump: &Target, failure: Failure) -> Failure {
+    Failure {
+        reason: format!("The jump {}: {}", at(jump), failure.reason),
+        // That key is not the key of the machine behind it.
+        shown: None,
+        ..failure
+    }
+}
+
+pub fn jump_refused(target: &Target, words: &str) -> Failure {
     let at = at(target);
-    let lacks = |what: &str, needed: &str| {
-        format!("{at} and WSEXEC have no {what} in common. It must offer {needed}.")
-    };
-    unreachable(match error {
-        Error::NoCommonKexAlgo => lacks(
-            "key exchange",
-            "mlkem768x25519-sha256 or curve25519-sha256@libssh.org (KexAlgorithms)",
-        ),
-        Error::NoCommonKeyAlgo => lacks(
-            "kind of host key",
-            "ssh-ed25519 or rsa-sha2-256 (HostKeyAlgorithms)",
-        ),
-        Error::NoCommonCipher => lacks(
-            "cipher",
-            "chacha20-poly1305@openssh.com, aes256-gcm@openssh.com or aes256-ctr (Ciphers)",
-        ),
-        Error::NoCommonMac => lacks("message authentication", "hmac-sha2-256 (MACs)"),
-        Error::NoCommonCompression => lacks("compression", "none (Compression)"),
-        Error::WrongServerSig => {
+    unreachable(format!(
+        "The jump opened no connection to {at} ({words}). Does an SSH server listen there, and may \
+         the jump's user connect to it (AllowTcpForwarding and PermitOpen in the jump's \
+         sshd_config)?"
+    ))
+}
+
+pub fn jump_lost(target: &Target) -> Failure {
+    let at = at(target);
+    unreachable(format!(
+        "The connection to the jump was lost before it connected to {at}."
+    ))
+}
+
+/// Nothing fits: what the server offers, and what we have.
+pub fn no_common(target: &Target, kexinit: Option<&[u8]>, ours: &Algorithms) -> Failure {
+    let at = at(target);
+    let theirs = kexinit.and_then(Algorithms::parse).unwrap_or_default();
+    unreachable(format!(
+        "{at} and WSEXEC have no algorithm in common. {}. Let the server offer one of ours \
+         (sshd_config).",
+        theirs.compare(ours)
+    ))
+}
+
+/// Why there was no login before any key was refused.
+pub fn key_exchange(target: &Target, trouble: &Trouble) -> Failure {
+    let at = at(target);
+    unreachable(match trouble {
+        Trouble::NoCommon => format!("{at} and WSEXEC have no algorithm in common."),
+        Trouble::NotProved => {
             format!("{at} could not prove that it holds its host key: something is between.")
         }
-        Error::NoAuthMethod => {
+        Trouble::NoPublicKeys => {
             return auth_failed(format!(
                 "{at} takes no login by public key (PubkeyAuthentication in sshd_config)."
             ));
         }
-        Error::Disconnect | Error::HUP | Error::IO(_) => format!(
+        Trouble::Left | Trouble::Closed => format!(
             "{at} closed the connection before the login. Is it an SSH server? If so it may be \
              overloaded (MaxStartups in sshd_config) or refuse this server's address."
         ),
-        _ => format!("What listens at {at} does not speak SSH as it should: {error}."),
+        Trouble::Foreign(error) => {
+            format!("What listens at {at} does not speak SSH as it should: {error}.")
+        }
     })
 }
 
@@ -133,7 +171,7 @@ pub fn not_authorized(target: &Target, tried: &Tried) -> Failure {
     auth_failed(match tried.refused.as_slice() {
         [] => format!(
             "There is no SSH key to log in with: neither a configured identity (ssh.identities), \
-             nor ~/.ssh/id_ed25519 or ~/.ssh/id_rsa, nor one of the agent. Make one with \
+             nor id_ed25519, id_ecdsa or id_rsa in ~/.ssh, nor one of the agent. Make one with \
              ssh-keygen.{unusable}"
         ),
         offered => format!(

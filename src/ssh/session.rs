@@ -1,15 +1,14 @@
 //! A connection that is logged in, and the commands that run over it.
 
-use super::connect::Socket;
-use super::handler::{ClientHandler, Listening, Message, Shared};
+use super::connect::Guard;
 use super::input::{Input, Line};
+use super::library::{Channel, Connection, Gone, Listening, Message, NotOpened, Shared};
+use super::stream::Raw;
 use super::{Event, Failure};
-use crate::domain::{HostKey, Outcome, RemoteProcess};
+use crate::domain::{HostKey, Outcome, RemoteProcess, SshLibrary};
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use thrussh::client::{Channel, Handle};
-use thrussh::{Error, Pty, Sig};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -22,38 +21,25 @@ const AFTERMATH: Duration = Duration::from_secs(30);
 /// How long a signal may take to be on its way: the connection can be held up by output that
 /// nobody takes.
 const SIGNAL: Duration = Duration::from_secs(5);
-/// A terminal that passes bytes as they are, either way: no echo, no lines, no signals from the
-/// keyboard, no flow control (RFC 4254 section 8).
-const RAW: [(Pty, u32); 13] = [
-    (Pty::ECHO, 0),
-    (Pty::ICANON, 0),
-    (Pty::ISIG, 0),
-    (Pty::IEXTEN, 0),
-    (Pty::OPOST, 0),
-    (Pty::ONLCR, 0),
-    (Pty::ICRNL, 0),
-    (Pty::INLCR, 0),
-    (Pty::IGNCR, 0),
-    (Pty::ISTRIP, 0),
-    (Pty::IXON, 0),
-    (Pty::IXOFF, 0),
-    (Pty::CS8, 1),
-];
-/// Columns and rows of such a terminal.
-const SIZE: (u32, u32) = (80, 24);
 
 /// A connection that is logged in. It is closed, socket and all, when it is dropped.
 pub struct Session {
-    pub(super) handle: Handle<ClientHandler>,
+    pub(super) connection: Connection,
     pub(super) host_key: HostKey,
     pub(super) shared: Arc<Shared>,
     pub(super) start_timeout: Duration,
     /// The commands that [`Session::terminate`] may have to send a signal to.
     pub(super) scripts: Vec<Weak<Line>>,
+    /// How many were asked for.
+    pub(super) commands: u32,
+    /// Whether the machine has refused one, for want of a place.
+    pub(super) refused: bool,
     /// What brings input to the commands.
     pub(super) spawned: TaskTracker,
-    /// Shut down on drop, which is what ends thrussh's spawned work.
-    pub(super) _socket: Socket,
+    /// Ends the stream on drop, which is what ends the library's spawned work.
+    pub(super) _guard: Guard,
+    /// The connection that this one goes through. Goes after it.
+    pub(super) outer: Option<Box<Session>>,
 }
 
 impl Drop for Session {
@@ -68,11 +54,22 @@ impl Session {
         &self.host_key
     }
 
+    /// The library that this connection is made with.
+    pub fn library(&self) -> SshLibrary {
+        self.connection.library()
+    }
+
+    /// A TCP connection from this machine to another (RFC 4254 section 7.2).
+    pub(super) async fn open_direct(&self, host: &str, port: u16) -> Result<Raw, NotOpened> {
+        self.connection.open_direct(host, port).await
+    }
+
     /// Hands a command to the user's login shell, as `ssh user@host COMMAND` does. stdin is empty.
     ///
     /// Another command may run at the same time. All commands of a session share one stream:
-    /// one whose output is not taken holds up the others. A server keeps a place for each command
-    /// until the connection ends, as thrussh does not answer its close: OpenSSH has ten of them.
+    /// one whose output is not taken holds up the others. With thrussh a server keeps a place for
+    /// each command until the connection ends, as thrussh does not answer its close: OpenSSH has
+    /// ten of them.
     ///
     /// # Errors
     /// `start_failed` where the server opens no channel or closes it instead of running the
@@ -106,7 +103,7 @@ impl Session {
         let limit = self.start_timeout;
         let deadline = Instant::now() + limit;
         let seconds = limit.as_secs_f32();
-        let channel = match timeout_at(deadline, self.open_channel()).await {
+        let mut opened = match timeout_at(deadline, self.open_channel()).await {
             Ok(opened) => opened?,
             Err(_) => {
                 return Err(start_failed(format!(
@@ -114,10 +111,6 @@ impl Session {
                      overloaded: see its SSH server's log."
                 )));
             }
-        };
-        let mut opened = Opened {
-            listening: self.shared.listen(channel.id()),
-            channel,
         };
         if terminal {
             match timeout_at(deadline, opened.request_terminal()).await {
@@ -140,17 +133,48 @@ impl Session {
         }
     }
 
-    async fn open_channel(&mut self) -> Result<Channel, Failure> {
-        tokio::select! {
-            opened = self.handle.channel_open_session() => opened.map_err(lost_before_start),
-            refusal = self.shared.channel_refused() => Err(Failure {
-                channel_refused: true,
-                ..start_failed(format!(
-                    "The machine opened no channel for the script ({refusal}). It may allow no \
-                     more sessions (MaxSessions in sshd_config)."
-                ))
-            }),
+    async fn open_channel(&mut self) -> Result<Opened, Failure> {
+        match self.connection.open_session().await {
+            Ok((channel, listening)) => {
+                self.commands += 1;
+                Ok(Opened { channel, listening })
+            }
+            Err(NotOpened::Lost) => Err(lost_before_start(Gone)),
+            Err(NotOpened::Refused(refusal)) => {
+                self.refused = true;
+                Err(Failure {
+                    channel_refused: true,
+                    ..start_failed(format!(
+                        "The machine opened no channel for the script ({refusal}). It may allow \
+                         no more sessions (MaxSessions in sshd_config)."
+                    ))
+                })
+            }
         }
+    }
+
+    /// How many channels were opened for commands.
+    pub(super) fn commands(&self) -> u32 {
+        self.commands
+    }
+
+    /// Whether the machine has refused a channel.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Whether another command may be tried here: the connection stands and nothing runs on it.
+    pub(super) fn is_usable(&self) -> bool {
+        let outer = self.outer.as_ref();
+        !self.connection.is_closed()
+            && self.scripts.iter().all(|script| script.strong_count() == 0)
+            && outer.is_none_or(|outer| !outer.connection.is_closed())
+    }
+
+    /// Whether the machine's key is right because an authority has certified it, and not because
+    /// it is on record.
+    pub fn is_certified(&self) -> bool {
+        self.shared.is_certified()
     }
 
     fn running(&self, opened: Opened, held: Option<Message>) -> (Running, Input) {
@@ -175,30 +199,29 @@ struct Opened {
 
 impl Opened {
     async fn request_terminal(&mut self) -> Result<(), Failure> {
-        let (columns, rows) = SIZE;
-        let sent = self
-            .channel
-            .request_pty(true, "dumb", columns, rows, 0, 0, &RAW);
-        sent.await.map_err(lost_before_start)?;
+        let sent = self.channel.request_terminal().await;
+        sent.map_err(lost_before_start)?;
         match self.listening.messages.recv().await {
             Some(Message::Accepted) => Ok(()),
             Some(_) => Err(start_failed(
                 "The machine gave no terminal (pty): it may allow this user none (PermitTTY in \
                  sshd_config).",
             )),
-            None => Err(lost_before_start(Error::Disconnect)),
+            None => Err(lost_before_start(Gone)),
         }
     }
 
     /// From the moment that the command is on its way it may run, and only the machine's own word
     /// says that it does not. thrussh keeps the word that refuses a request (RFC 4254 section 5.4)
-    /// to itself: that is silence here. What came instead of an answer is handed back.
+    /// to itself: that is silence with it. What came instead of an answer is handed back.
     async fn request(&mut self, line: &str) -> Result<Option<Message>, Failure> {
-        let sent = self.channel.exec(true, line).await;
+        let sent = self.channel.exec(line).await;
         sent.map_err(lost_before_start)?;
         match self.listening.messages.recv().await {
             Some(Message::Accepted) => Ok(None),
-            Some(Message::Closed) => Err(start_failed("The machine refused to run the script.")),
+            Some(Message::Closed | Message::Refused) => {
+                Err(start_failed("The machine refused to run the script."))
+            }
             None => Err(perhaps_started(
                 "The connection was lost before the machine said that it started the script: \
                  it may have started and may still run there.",
@@ -243,7 +266,7 @@ impl Running {
                 Received::Message(Message::Exited(status)) => self.ended(Event::Exited(status)),
                 Received::Message(Message::Signalled(name)) => self.ended(Event::Signalled(name)),
                 Received::Message(Message::Eof) => self.ending.no_more_output = true,
-                Received::Message(Message::Accepted) => {}
+                Received::Message(Message::Accepted | Message::Refused) => {}
                 Received::Message(Message::Closed) => {
                     return self
                         .tell("The machine closed the script's channel without an exit status.");
@@ -320,8 +343,7 @@ impl Running {
 /// Asks the server to send a signal (RFC 4254 section 6.9), such as `TERM`. Servers may ignore it:
 /// OpenSSH does for root. A connection that is gone shows in what the command's reader gets.
 pub(super) async fn send_signal(line: &Line, signal: &str) {
-    let signal = Sig::Custom(signal.to_owned());
-    let _ = timeout(SIGNAL, async { line.lock().await.signal(signal).await }).await;
+    let _ = timeout(SIGNAL, line.signal(signal)).await;
 }
 
 #[derive(Debug)]
@@ -352,7 +374,7 @@ fn start_failed(reason: impl Into<String>) -> Failure {
     Failure::new(Outcome::StartFailed, reason)
 }
 
-fn lost_before_start(_: Error) -> Failure {
+fn lost_before_start(_: Gone) -> Failure {
     start_failed("The connection to the machine was lost before the script was started.")
 }
 

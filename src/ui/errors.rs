@@ -47,7 +47,7 @@ pub async fn as_pages<E: Endpoint>(pages: Arc<E>, request: Request) -> Result<Re
 /// The methods that a page has (RFC 9110 section 15.5.6).
 fn allowed(path: &str) -> &'static str {
     match path.rsplit('/').next() {
-        Some("cancel" | "rerun" | "delete" | "state" | "logout") => "POST",
+        Some("cancel" | "rerun" | "delete" | "state" | "host_key" | "check" | "logout") => "POST",
         Some("login" | "new" | "edit") => "GET, HEAD, POST",
         _ => "GET, HEAD",
     }
@@ -77,7 +77,9 @@ fn back_here(request: &Request) -> String {
     }
     let path = uri.path();
     match path.rsplit_once('/') {
-        Some((page, "cancel" | "rerun" | "delete" | "state")) => page.to_owned(),
+        Some((page, "cancel" | "rerun" | "delete" | "state" | "host_key" | "check")) => {
+            page.to_owned()
+        }
         Some(("", "logout")) => "/".to_owned(),
         _ => path.to_owned(),
     }

@@ -42,6 +42,8 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
             get(instances::edit).post(instances::save),
         )
         .at("/instances/:id/state", post(instances::set_state))
+        .at("/instances/:id/host_key", post(instances::decide))
+        .at("/instances/:id/check", post(instances::try_out))
         .at("/instances/:id/delete", post(instances::delete))
         .at("/static/:name", get(assets::serve))
         .around(errors::as_pages)

@@ -35,6 +35,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("rusqlite", "store"),
     ("thrussh", "ssh"),
     ("thrussh_keys", "ssh"),
+    ("russh", "ssh"),
     ("poem_openapi", "api"),
     ("askama", "ui"),
     ("argon2", "auth"),

@@ -1,7 +1,7 @@
 //! How a script becomes another user: sudo(8) or doas(1), what they ask, and what they say when
 //! they refuse.
 
-use super::{quoted, start_failed, unguessable};
+use super::{quoted, start_failed, unguessable, words};
 use crate::domain::{Become, BecomeMethod, Secret};
 use crate::ssh::Failure;
 use bytes::Bytes;
@@ -69,7 +69,7 @@ impl<'a> Way<'a> {
         ))
     }
 
-    pub fn took_too_long(&self, printed: &str, seconds: f32) -> Failure {
+    pub fn took_too_long(&self, printed: &[u8], seconds: f32) -> Failure {
         start_failed(format!(
             "{} on the machine did not let the script become {} within {seconds} s. It may ask for something that \
              WSEXEC cannot answer, such as a second factor.{}",
@@ -80,9 +80,10 @@ impl<'a> Way<'a> {
     }
 
     /// Why no shell of the other user came, by what was printed instead.
-    pub fn refused(&self, printed: &str, asked: bool) -> Failure {
+    pub fn refused(&self, printed: &[u8], asked: bool) -> Failure {
         let (name, user) = (self.to.method.as_str(), &self.to.user);
-        let says = |what: &str| printed.contains(what);
+        let text = String::from_utf8_lossy(printed);
+        let says = |what: &str| text.contains(what);
         if says("incorrect password attempt") || asked && says("try again") {
             return self.wrong_password();
         }
@@ -110,8 +111,7 @@ impl<'a> Way<'a> {
         {
             format!(
                 "{name} on the machine does not let the login's user run /bin/sh as {user}: allow it in its \
-                 configuration.{}",
-                its_words(printed)
+                 configuration."
             )
         } else {
             format!(
@@ -123,9 +123,9 @@ impl<'a> Way<'a> {
     }
 }
 
-fn its_words(printed: &str) -> String {
-    match printed {
-        "" => String::new(),
-        printed => format!(" It printed: {printed}"),
+fn its_words(printed: &[u8]) -> String {
+    match words(printed) {
+        words if words.is_empty() => words,
+        words => format!(" It printed: {words}"),
     }
 }

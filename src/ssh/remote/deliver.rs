@@ -6,11 +6,11 @@
 //! that did not arrive whole is not run. It says when it begins, or why it does not.
 
 use super::become_user::Way;
+use super::hear::{Ear, Said};
 use super::{start_failed, unguessable, words};
 use crate::domain::{Become, Outcome, RemoteProcess, Secret};
 use crate::ssh::{Event, Failure, Input, Running, Session};
 use bytes::Bytes;
-use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -48,10 +48,6 @@ const SAYS: &str = "wsexec_begun() { printf '%s begun\\n' NONCE >&2; }
 wsexec_failed() { printf '%s failed %s\\n' NONCE \"$*\" >&2; exit 1; }
 ";
 
-/// The most that is taken of what a login shell prints before the program begins, in bytes.
-const BEFORE: usize = 1024 * 1024;
-/// The longest line that a shell of ours says, in bytes.
-const LINE: usize = 8192;
 /// How slowly a long program may arrive, in bytes a second.
 const PACE: u64 = 64 * 1024;
 
@@ -120,39 +116,28 @@ impl Session {
         let mut talk = Talk {
             running,
             input,
-            nonce,
-            terminal: program.terminal,
+            ear: Ear::new(nonce, program.terminal),
             limit,
-            unread: Vec::new(),
-            before: VecDeque::new(),
-            taken: 0,
         };
         let mut process = talk.shell_is_ready().await?;
         if let Some(become_user) = program.become_user {
             let way = Way::new(become_user, program.password, shell);
             process = talk.change_user(&way, process).await?;
+            talk.send(&format!("{}{}", Way::RESTORE, program.text))
+                .await?;
+        } else {
+            talk.send(program.text).await?;
         }
-        talk.send(program.text).await?;
         talk.program_has_begun(program.text.len()).await?;
-        talk.pass(talk.unread.len());
         let Talk {
             mut running,
             input,
-            before,
+            ear,
             ..
         } = talk;
-        running.delivered(before, process);
+        running.delivered(ear.rest(), process);
         Ok((running, input))
     }
-}
-
-/// What a shell of ours says.
-enum Said {
-    Ready(String),
-    Begun,
-    Failed(String),
-    /// It is the program's prompt for the password.
-    Prompt,
 }
 
 /// Why nothing more is heard.
@@ -166,45 +151,31 @@ enum Silence {
 struct Talk {
     running: Running,
     input: Input,
-    nonce: String,
-    terminal: bool,
+    ear: Ear,
     limit: Duration,
-    /// The end of what came where our shells speak: perhaps the begin of a line of theirs.
-    unread: Vec<u8>,
-    /// What somebody else printed meanwhile, for the caller.
-    before: VecDeque<Event>,
-    taken: usize,
 }
 
 impl Talk {
     async fn shell_is_ready(&mut self) -> Result<Option<RemoteProcess>, Failure> {
         let deadline = Instant::now() + self.limit;
-        match self.hear(None, deadline).await {
-            Ok(Said::Ready(line)) => Ok(process(&line)),
-            Ok(_) => Err(self.no_shell("spoke out of turn".into())),
-            Err(silence) => {
-                let how = match silence {
-                    Silence::Ended(Event::Exited(code)) => format!("ended with exit code {code}"),
-                    Silence::Ended(Event::Signalled(name)) => format!("was ended by signal {name}"),
-                    Silence::Ended(_) => "was cut off".into(),
-                    Silence::TooLong => format!("did nothing of it within {} s", self.seconds()),
-                    Silence::TooMuch => "printed without an end".into(),
-                };
-                Err(self.no_shell(how))
-            }
-        }
-    }
-
-    fn no_shell(&self, how: String) -> Failure {
-        let printed = match self.printed() {
-            words if words.is_empty() => String::new(),
+        let how = match self.hear(None, deadline).await {
+            Ok(Said::Ready(process)) => return Ok(process),
+            Ok(_) => "spoke out of turn".into(),
+            Err(Silence::Ended(Event::Exited(code))) => format!("ended with exit code {code}"),
+            Err(Silence::Ended(Event::Signalled(name))) => format!("was ended by signal {name}"),
+            Err(Silence::Ended(_)) => return Err(lost_before_start()),
+            Err(Silence::TooLong) => format!("did nothing of it within {} s", self.seconds()),
+            Err(Silence::TooMuch) => "printed without an end".into(),
+        };
+        let printed = match words(&self.ear.heard()) {
+            words if words.is_empty() => words,
             words => format!(" It printed: {words}"),
         };
-        start_failed(format!(
+        Err(start_failed(format!(
             "The machine did not start the shell that is to run the script: the user's login shell, or a forced \
              command in its place (command= in authorized_keys, ForceCommand in sshd_config), {how}. Only a plain \
              task, without env, cwd, stdin, interpreter, become and pty, can run there.{printed}"
-        ))
+        )))
     }
 
     /// Goes from the shell of the login's user to one of another's, by a program that may ask for
@@ -214,13 +185,13 @@ impl Talk {
         way: &Way<'_>,
         login: Option<RemoteProcess>,
     ) -> Result<Option<RemoteProcess>, Failure> {
-        self.send(&way.program(&self.nonce)).await?;
-        let (before, taken) = (self.before.clone(), self.taken);
+        self.send(&way.program(self.ear.nonce())).await?;
+        let before = self.ear.keep_apart();
         let deadline = Instant::now() + self.limit;
         let mut asked = false;
-        let ready = loop {
+        let process = loop {
             match self.hear(Some(&way.prompt), deadline).await {
-                Ok(Said::Ready(line)) => break line,
+                Ok(Said::Ready(process)) => break process,
                 Ok(Said::Prompt) if asked => return Err(way.wrong_password()),
                 Ok(Said::Prompt) => {
                     asked = true;
@@ -229,16 +200,15 @@ impl Talk {
                 Ok(Said::Failed(_)) => return Err(way.is_not_there()),
                 Ok(Said::Begun) => {}
                 Err(Silence::TooLong) => {
-                    return Err(
-                        way.took_too_long(&self.printed_after(before.len()), self.seconds())
-                    );
+                    return Err(way.took_too_long(&self.ear.heard(), self.seconds()));
                 }
-                Err(_) => return Err(way.refused(&self.printed_after(before.len()), asked)),
+                Err(Silence::Ended(Event::Disconnected(_))) => return Err(lost_before_start()),
+                Err(_) => return Err(way.refused(&self.ear.heard(), asked)),
             }
         };
-        (self.before, self.taken) = (before, taken);
+        self.ear.forget_all_but(before);
         let connection = login.and_then(|login| login.connection);
-        Ok(process(&ready).map(|other| RemoteProcess {
+        Ok(process.map(|other| RemoteProcess {
             connection,
             ..other
         }))
@@ -246,9 +216,7 @@ impl Talk {
 
     /// Sends a program. It is run once it has arrived whole.
     async fn send(&mut self, text: &str) -> Result<(), Failure> {
-        let says = SAYS.replace("NONCE", &self.nonce);
-        let program = format!("{says}{text}\n# {}", self.nonce);
-        let framed = format!("{}\n{program}", program.len());
+        let framed = framed(text, self.ear.nonce());
         self.write(framed.into()).await
     }
 
@@ -257,118 +225,49 @@ impl Talk {
         let deadline = Instant::now() + self.limit;
         match timeout_at(deadline, self.input.write(data)).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(start_failed(
-                "The connection to the machine was lost before the script was started.",
-            )),
+            _ => Err(lost_before_start()),
         }
     }
 
     async fn program_has_begun(&mut self, length: usize) -> Result<(), Refused> {
-        let pace = Duration::from_secs(length as u64 / PACE);
-        let deadline = Instant::now() + self.limit + pace;
-        let lost = |reason: String| Failure::new(Outcome::Lost, reason);
-        Err(match self.hear(None, deadline).await {
+        let limit = self.limit + Duration::from_secs(length as u64 / PACE);
+        let how = match self.hear(None, Instant::now() + limit).await {
             Ok(Said::Begun) => return Ok(()),
-            Ok(Said::Failed(why)) => Refused::Said(why),
-            Err(Silence::Ended(Event::Exited(_) | Event::Signalled(_))) | Ok(_) => {
-                Refused::Failure(start_failed(format!(
+            Ok(Said::Failed(why)) => return Err(Refused::Said(why)),
+            Err(Silence::Ended(Event::Exited(_) | Event::Signalled(_))) => {
+                return Err(Refused::Failure(start_failed(format!(
                     "The machine's /bin/sh could not start the script. It printed: {}",
-                    self.printed()
-                )))
+                    words(&self.ear.heard())
+                ))));
             }
-            Err(Silence::Ended(_)) => Refused::Failure(lost(
-                "The connection to the machine was lost before it said that it started the script: it may have \
-                 started and may still run there."
-                    .into(),
-            )),
-            Err(Silence::TooLong | Silence::TooMuch) => Refused::Failure(lost(format!(
-                "The machine did not say within {} s that it started the script: it may have started and may still \
-                 run there. It may be overloaded.",
-                (self.limit + pace).as_secs_f32()
-            ))),
-        })
+            Err(Silence::Ended(_)) => {
+                "The connection to the machine was lost before it said that it started the script".into()
+            }
+            Ok(Said::Ready(_) | Said::Prompt) | Err(Silence::TooMuch) => {
+                "The machine printed what makes no sense instead of saying that it started the script".into()
+            }
+            Err(Silence::TooLong) => format!(
+                "The machine did not say within {} s that it started the script",
+                limit.as_secs_f32()
+            ),
+        };
+        let reason = format!("{how}: it may have started and may still run there.");
+        Err(Refused::Failure(Failure::new(Outcome::Lost, reason)))
     }
 
     /// The next thing that a shell of ours says, or the prompt. Everything else that comes is kept.
     async fn hear(&mut self, prompt: Option<&str>, deadline: Instant) -> Result<Said, Silence> {
         loop {
-            if let Some(said) = self.find(prompt) {
+            if let Some(said) = self.ear.said(prompt) {
                 return Ok(said);
             }
-            if self.taken > BEFORE {
+            if self.ear.is_full() {
                 return Err(Silence::TooMuch);
             }
             let event = timeout_at(deadline, self.running.next()).await;
-            match (event.map_err(|_| Silence::TooLong)?, self.terminal) {
-                (Event::Stdout(data), true) | (Event::Stderr(data), false) => {
-                    self.taken += data.len();
-                    self.unread.extend_from_slice(&data);
-                }
-                (event @ (Event::Stdout(_) | Event::Stderr(_)), _) => {
-                    let (Event::Stdout(data) | Event::Stderr(data)) = &event else {
-                        continue;
-                    };
-                    self.taken += data.len();
-                    self.before.push_back(event);
-                }
-                (end, _) => return Err(Silence::Ended(end)),
-            }
+            let event = event.map_err(|_| Silence::TooLong)?;
+            self.ear.hears(event).map_err(Silence::Ended)?;
         }
-    }
-
-    /// Takes what was said out of what came; what came around it is the caller's.
-    fn find(&mut self, prompt: Option<&str>) -> Option<Said> {
-        if let Some(prompt) = prompt
-            && let Some(at) = position(&self.unread, prompt.as_bytes())
-        {
-            self.pass(at);
-            self.unread.drain(..prompt.len());
-            return Some(Said::Prompt);
-        }
-        let mut from = 0;
-        while let Some(at) = position(&self.unread[from..], self.nonce.as_bytes()) {
-            let at = from + at;
-            let begin = at + self.nonce.len();
-            let rest = &self.unread[begin..];
-            let end = match rest.iter().position(|byte| *byte == b'\n') {
-                Some(end) => end,
-                None if rest.len() < LINE => return None,
-                None => LINE,
-            };
-            if let Some(said) = said(&rest[..end]) {
-                self.pass(at);
-                self.unread.drain(..self.nonce.len() + end + 1);
-                return Some(said);
-            }
-            from = begin;
-        }
-        None
-    }
-
-    /// Gives the first bytes of what came to the caller.
-    fn pass(&mut self, length: usize) {
-        if length > 0 {
-            let data: Vec<u8> = self.unread.drain(..length).collect();
-            self.before.push_back(match self.terminal {
-                true => Event::Stdout(data.into()),
-                false => Event::Stderr(data.into()),
-            });
-        }
-    }
-
-    fn printed(&self) -> String {
-        self.printed_after(0)
-    }
-
-    fn printed_after(&self, events: usize) -> String {
-        let mut printed = Vec::new();
-        for event in self.before.iter().skip(events) {
-            if let Event::Stdout(data) | Event::Stderr(data) = event {
-                printed.extend_from_slice(data);
-            }
-        }
-        printed.extend_from_slice(&self.unread);
-        words(&printed)
     }
 
     fn seconds(&self) -> f32 {
@@ -376,36 +275,128 @@ impl Talk {
     }
 }
 
-/// What a line says after its nonce. A machine without /proc does not tell the process.
-fn said(line: &[u8]) -> Option<Said> {
-    let line = std::str::from_utf8(line).ok()?.trim_end_matches('\r');
-    match line.strip_prefix(' ')?.split_once(' ') {
-        Some(("ready", process)) => Some(Said::Ready(process.to_owned())),
-        Some(("failed", why)) => Some(Said::Failed(words(why.as_bytes()))),
-        None if line == " begun" => Some(Said::Begun),
-        _ => None,
+/// A program as the shell takes it: its length, itself, and the word without which it is not whole.
+fn framed(text: &str, nonce: &str) -> String {
+    let program = format!("{}{text}\n# {nonce}", SAYS.replace("NONCE", nonce));
+    format!("{}\n{program}", program.len())
+}
+
+fn lost_before_start() -> Failure {
+    start_failed("The connection to the machine was lost before the script was started.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::process::{Command, Output, Stdio};
+    use std::time::Instant;
+
+    const LOGIN_SHELLS: [&str; 8] = [
+        "dash",
+        "bash",
+        "zsh",
+        "fish",
+        "tcsh",
+        "ksh93",
+        "mksh",
+        "busybox sh",
+    ];
+    const NONCE: &str = "wsexec-0123456789abcdef";
+
+    /// These of them that are installed. What Debian always has, and what the other tests need, is.
+    fn installed<'a>(shells: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        let is_there = |shell: &&str| {
+            let there = !matches!(*shell, "ksh93" | "mksh")
+                || ["/bin", "/usr/bin"]
+                    .iter()
+                    .any(|dir| std::path::Path::new(dir).join(shell).exists());
+            if !there {
+                eprintln!("skipped: {shell} is not installed");
+            }
+            there
+        };
+        shells.iter().copied().filter(is_there)
     }
-}
 
-/// `PID START BOOT`, and perhaps `SSH_CONNECTION`: four words.
-fn process(ready: &str) -> Option<RemoteProcess> {
-    let mut words = ready.splitn(4, ' ');
-    let mut next = || words.next().unwrap_or_default().trim();
-    let (pid, started, boot, connection) = (next(), next(), next(), next());
-    let is_id = |c: char| c.is_ascii_hexdigit() || c == '-';
-    let told = |text: &str| {
-        let plain = text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
-        plain && text.len() <= 256 && text.split(' ').count() == 4
-    };
-    let whole = boot.len() == 36 && boot.chars().all(is_id);
-    Some(RemoteProcess {
-        pid: pid.parse().ok().filter(|pid| *pid > 1 && whole)?,
-        started: started.parse().ok()?,
-        boot: boot.to_owned(),
-        connection: told(connection).then(|| connection.to_owned()),
-    })
-}
+    fn shell(shell: &str, line: &str, input: &[u8]) -> Output {
+        let mut words = shell.split(' ');
+        let mut child = Command::new(words.next().unwrap())
+            .args(words)
+            .args(["-c", line])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{shell} is not installed: {error}"));
+        let mut stdin = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // One that was told too little ends before it has read it.
+                let _ = stdin.write_all(input);
+            });
+            child.wait_with_output().unwrap()
+        })
+    }
 
-fn position(within: &[u8], what: &[u8]) -> Option<usize> {
-    within.windows(what.len()).position(|part| part == what)
+    #[test]
+    fn any_login_shell_starts_the_program_and_what_follows_it_is_the_programs_own() {
+        let line = format!("exec {}", SHELL.replace("NONCE", NONCE));
+        for login in installed(&LOGIN_SHELLS) {
+            let mut input = framed("wsexec_begun; head -c 3; cat; exit 7", NONCE).into_bytes();
+            input.extend(b"\n\0\xff no line end");
+            let ran = shell(login, &line, &input);
+            assert_eq!(ran.stdout, b"\n\0\xff no line end", "{login}: {ran:?}");
+            let said = String::from_utf8(ran.stderr).unwrap();
+            assert!(
+                said.starts_with(&format!("{NONCE} ready ")),
+                "{login}: {said}"
+            );
+            assert!(
+                said.ends_with(&format!("{NONCE} begun\n")),
+                "{login}: {said}"
+            );
+            assert_eq!(ran.status.code(), Some(7), "{login}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_program_that_did_not_arrive_whole_runs() {
+        let line = format!("exec {}", SHELL.replace("NONCE", NONCE));
+        let whole = framed("echo ran", NONCE);
+        for length in 0..whole.len() {
+            let ran = shell("dash", &line, &whole.as_bytes()[..length]);
+            assert_eq!(ran.stdout, b"", "{length} bytes of it");
+        }
+        assert_eq!(shell("dash", &line, whole.as_bytes()).stdout, b"ran\n");
+    }
+
+    #[test]
+    fn a_long_program_of_many_lines_starts_at_once_in_any_posix_shell() {
+        let text = format!("{}echo end", "#\n".repeat(60_000));
+        for posix in installed(&["dash", "bash", "ksh93", "mksh", "busybox sh"]) {
+            let line = SHELL.replace("/bin/sh", posix).replace("NONCE", NONCE);
+            let begun = Instant::now();
+            let ran = shell(
+                "sh",
+                &format!("exec {line}"),
+                framed(&text, NONCE).as_bytes(),
+            );
+            assert_eq!(ran.stdout, b"end\n", "{posix}: {ran:?}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "{posix}: {:?}",
+                begun.elapsed()
+            );
+        }
+    }
+
+    #[test]
+    fn the_line_holds_nothing_that_a_login_shell_reads_in_its_own_way() {
+        for shell in [SHELL, SHELL_ON_TERMINAL] {
+            let inner = shell.strip_prefix("/bin/sh -c '").unwrap();
+            let inner = inner.strip_suffix("' wsexec NONCE").unwrap();
+            assert!(!inner.contains(['\'', '!', '\\', '\n']), "{inner}");
+        }
+    }
 }

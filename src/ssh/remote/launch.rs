@@ -62,7 +62,6 @@ pub(in crate::ssh) fn body(command: &Command) -> String {
     let launch = &command.launch;
     let mut text = String::new();
     if launch.become_user.is_some() {
-        text.push_str(super::become_user::Way::RESTORE);
         // The login's directory may be closed to the other user.
         text.push_str("cd \"${HOME:-/}\" 2>/dev/null || cd /\n");
     }

@@ -5,10 +5,13 @@
 //! reads its quoting. What a machine answers is foreign: it is bounded, and read strictly.
 
 mod become_user;
+mod check;
 mod deliver;
 pub mod detached;
+mod hear;
 mod launch;
 
+pub use check::{Findings, RemoteClock};
 pub use deliver::Program;
 pub use launch::Command;
 
@@ -31,15 +34,23 @@ fn unguessable() -> String {
 
 /// The end of what a machine printed, on one line, as a reason can repeat it.
 fn words(printed: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&printed[printed.len().saturating_sub(4 * WORDS)..]);
-    let visible = text.replace(
+    let line = visible(&printed[printed.len().saturating_sub(4 * WORDS)..]);
+    let skipped = line.chars().count().saturating_sub(WORDS);
+    line.chars().skip(skipped).collect()
+}
+
+/// The begin of what a program of ours said.
+fn first_words(said: &[u8]) -> String {
+    visible(said).chars().take(WORDS).collect()
+}
+
+fn visible(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let text = text.replace(
         |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER,
         " ",
     );
-    let words: Vec<_> = visible.split_whitespace().collect();
-    let line = words.join(" ");
-    let skipped = line.chars().count().saturating_sub(WORDS);
-    line.chars().skip(skipped).collect()
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn start_failed(reason: impl Into<String>) -> Failure {

@@ -1,7 +1,8 @@
 use super::id_of;
 use crate::domain::{Error, InstanceId};
 use crate::domain::{
-    Instance, InstanceChange, InstanceFilter, InstanceState, Order, Page, TaskFilter,
+    HostKeyEvent, Instance, InstanceChange, InstanceFilter, InstanceState, Order, Page, RevokedKey,
+    TaskFilter,
 };
 use crate::http::{BaseUrl, Caller};
 use crate::service::Service;
@@ -93,10 +94,25 @@ struct ShowPage {
     rows: Vec<Row>,
     read: Curl,
     toggle: Curl,
+    /// The user to check with: the one of the latest task here.
+    user: String,
     instance: Instance,
+    revoked: Vec<RevokedKey>,
+    history: Vec<HostKeyEvent>,
 }
 
 impl ShowPage {
+    fn is_revoked(&self, fingerprint: &str) -> bool {
+        self.revoked
+            .iter()
+            .any(|key| key.fingerprint == fingerprint)
+    }
+
+    fn is_on_record(&self, fingerprint: &str) -> bool {
+        let key = self.instance.host_key.as_ref();
+        key.is_some_and(|key| key.fingerprint == fingerprint)
+    }
+
     fn is_active(&self) -> bool {
         self.instance.state == InstanceState::Active
     }
@@ -129,10 +145,16 @@ pub async fn detail(
         InstanceState::Active => InstanceState::Deactivate,
         InstanceState::Deactivate => InstanceState::Active,
     };
+    let key = service.host_key(&actor, instance.id).await?;
     let path = format!("/wsexec/instances/{}", instance.id);
     page::html(&ShowPage {
         shell: Shell::of(&actor, Section::Instances),
+        user: tasks
+            .first()
+            .map_or_else(String::new, |task| task.user.clone()),
         rows: rows(service, &actor, tasks).await?,
+        revoked: key.revoked,
+        history: key.history,
         read: Curl::get(&base, actor.name(), &path),
         toggle: Curl::get(&base, actor.name(), &path)
             .method("PUT")

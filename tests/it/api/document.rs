@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Every route of the contract.
-const ROUTES: [(&str, &str); 19] = [
+const ROUTES: [(&str, &str); 20] = [
     ("get", "/wsexec/tasks/{id}/attempts"),
     ("get", "/wsexec/tasks"),
     ("post", "/wsexec/tasks"),
@@ -26,6 +26,7 @@ const ROUTES: [(&str, &str); 19] = [
     ("delete", "/wsexec/instances/{id}"),
     ("get", "/wsexec/instances/{id}/host_key"),
     ("put", "/wsexec/instances/{id}/host_key"),
+    ("post", "/wsexec/instances/{id}/check"),
 ];
 
 async fn document() -> String {
@@ -78,6 +79,7 @@ async fn every_operation_of_the_contract_is_described_in_full() {
         "NewInstance",
         "InstanceChange",
         "HostKeyChange",
+        "NewCheck",
         "Task",
         "Instance",
     ] {

@@ -2,6 +2,7 @@
 
 mod amend;
 mod cancel;
+mod check;
 mod curl;
 mod document;
 mod errors;

@@ -1,5 +1,6 @@
 //! What the engine promises: order, limits, ends, restarts.
 
+mod become_user;
 mod cancel;
 mod detached;
 mod host_keys;
@@ -8,6 +9,7 @@ mod order;
 mod output;
 mod restart;
 mod retries;
+mod ways;
 
 use crate::harness::app::{App, Builder};
 use crate::harness::sshd::{Sshd, user};

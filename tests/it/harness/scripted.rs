@@ -111,7 +111,7 @@ async fn serve(mut stream: TcpStream, behaviour: Behaviour, config: Arc<Config>)
         Behaviour::StallsInKeyExchange | Behaviour::ClosesInKeyExchange => {
             &[BANNER, &kexinit("hmac-sha2-256")]
         }
-        Behaviour::OffersOtherMacs => &[BANNER, &kexinit("hmac-sha2-256-etm@openssh.com")],
+        Behaviour::OffersOtherMacs => &[BANNER, &kexinit("umac-64@openssh.com")],
         Behaviour::AnnouncesHugePacket => &[BANNER, &[0xff; 64]],
         _ => {
             let socket = socket2::SockRef::from(&stream).try_clone().unwrap();

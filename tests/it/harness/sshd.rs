@@ -231,6 +231,11 @@ impl Sshd {
         self.address.port()
     }
 
+    /// The process that listens: its children are the connections.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A directory for what a test needs; gone with the server.
     pub fn dir(&self) -> &Path {
         self.dir.path()

@@ -4,7 +4,7 @@ use super::{attempt, config, refusal, run, target};
 use crate::harness::sshd::{Kind, Sshd, fingerprint, keygen, public_key};
 use std::path::Path;
 use std::process::Command;
-use wsexec::config::HostKeys;
+use wsexec::config::{HostKeys, SshLibrary};
 use wsexec::domain::{HostKey, Outcome};
 use wsexec::ssh::Failure;
 
@@ -242,4 +242,143 @@ async fn a_known_hosts_file_that_cannot_be_read_trusts_nobody() {
     let sshd = Sshd::start();
     std::fs::create_dir(sshd.dir().join("known_hosts")).unwrap();
     refused(&sshd, &config(&sshd)).await;
+}
+
+#[tokio::test]
+async fn an_ecdsa_host_key_is_accepted_recorded_and_asked_for() {
+    let sshd = Sshd::builder()
+        .host_keys(&[Kind::Ed25519, Kind::Ecdsa])
+        .start();
+    let ecdsa = record(&sshd.host_key(Kind::Ecdsa));
+    let mut target = target(&sshd);
+    target.host_key = Some(ecdsa.clone());
+    let session = attempt(&strict(&sshd), &target).await.unwrap();
+    assert_eq!(session.host_key(), &ecdsa);
+    target.host_key = None;
+    let line = format!("{} ecdsa-sha2-nistp256 {}", place(&sshd), ecdsa.base64);
+    known_hosts(&sshd, &line);
+    let session = attempt(&strict(&sshd), &target).await.unwrap();
+    assert_eq!(session.host_key(), &ecdsa);
+}
+
+#[tokio::test]
+async fn a_key_that_an_operator_revoked_is_refused_first_of_all() {
+    let sshd = Sshd::start();
+    let key = record(&sshd.host_key(Kind::Ed25519));
+    known_hosts(
+        &sshd,
+        &format!("{} ssh-ed25519 {}", place(&sshd), key.base64),
+    );
+    let mut target = target(&sshd);
+    target.host_key = Some(key.clone());
+    target.revoked = vec![key.fingerprint.clone()];
+    let failure = refusal(attempt(&config(&sshd), &target).await);
+    assert_eq!(failure.outcome, Outcome::HostKeyRefused);
+    let words = "a host key that was revoked here";
+    assert!(failure.reason.contains(words), "{}", failure.reason);
+    assert_eq!(failure.shown, Some(key));
+}
+
+#[tokio::test]
+async fn a_refused_key_is_handed_on_once_it_was_proved() {
+    let sshd = Sshd::start();
+    let shown = Some(record(&sshd.host_key(Kind::Ed25519)));
+    assert_eq!(refused(&sshd, &strict(&sshd)).await.shown, shown);
+    for library in [SshLibrary::Thrussh, SshLibrary::Russh] {
+        let config = wsexec::config::Ssh {
+            library,
+            ..strict(&sshd)
+        };
+        assert_eq!(refused(&sshd, &config).await.shown, shown);
+    }
+    // Nobody was logged in for it.
+    let log = std::fs::read_to_string(sshd.dir().join("log")).unwrap();
+    assert!(!log.contains("Accepted"), "{log}");
+}
+
+/// Signs the server's ed25519 host key with a new authority, and has the server show it.
+fn certified(options: &[&str]) -> (Sshd, std::path::PathBuf) {
+    let keys = tempfile::tempdir().unwrap().keep();
+    let (authority, host) = (keys.join("authority"), keys.join("host"));
+    keygen(&authority, Kind::Ed25519, "RFC4716", "");
+    keygen(&host, Kind::Ed25519, "RFC4716", "");
+    let signed = Command::new("ssh-keygen")
+        .args(["-q", "-I", "host", "-h"])
+        .args(options)
+        .arg("-s")
+        .arg(&authority)
+        .arg(host.with_extension("pub"))
+        .output()
+        .unwrap();
+    assert!(signed.status.success(), "{signed:?}");
+    let line = format!("HostKey {0}\nHostCertificate {0}-cert.pub", host.display());
+    let sshd = Sshd::builder().host_keys(&[]).line(line).start();
+    (sshd, keys)
+}
+
+fn trust(sshd: &Sshd, keys: &Path, marker: &str) {
+    let key = public_key(&keys.join("authority"));
+    known_hosts(sshd, &format!("{marker} {} {key}\n", place(sshd)));
+}
+
+#[tokio::test]
+async fn a_host_certificate_of_a_trusted_authority_approves_its_key() {
+    let (sshd, keys) = certified(&["-n", "127.0.0.1,other.example"]);
+    refused(&sshd, &strict(&sshd)).await;
+    trust(&sshd, &keys, "@cert-authority");
+    let session = attempt(&strict(&sshd), &target(&sshd)).await.unwrap();
+    let own = record(&keys.join("host"));
+    assert_eq!(session.host_key(), &own);
+    // What is on record decides from then on.
+    let mut target = target(&sshd);
+    target.host_key = Some(own.clone());
+    attempt(&strict(&sshd), &target).await.unwrap();
+    target.host_key = Some(record(&keys.join("authority")));
+    let failure = refusal(attempt(&strict(&sshd), &target).await);
+    assert_eq!(failure.shown, Some(own));
+    std::fs::remove_dir_all(keys).unwrap();
+}
+
+#[tokio::test]
+async fn a_host_certificate_that_does_not_hold_is_refused_with_the_reason() {
+    for (options, words) in [
+        (
+            &["-n", "other.example"][..],
+            "it is for other.example, and not for 127.0.0.1",
+        ),
+        (&["-V", "20200101:20200102"], "it expired on 2020-01-0"),
+        (&["-V", "20990101:20990102"], "it is valid from 20"),
+        (&["-O", "critical:x=y"], "critical options"),
+    ] {
+        let (sshd, keys) = certified(options);
+        trust(&sshd, &keys, "@cert-authority");
+        let failure = refused(&sshd, &config(&sshd)).await;
+        assert!(failure.reason.contains(words), "{}", failure.reason);
+        assert_eq!(failure.shown, Some(record(&keys.join("host"))));
+        std::fs::remove_dir_all(keys).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_authority_is_refused_before_it_is_trusted() {
+    let (sshd, keys) = certified(&["-n", "127.0.0.1"]);
+    let authority = public_key(&keys.join("authority"));
+    let line = format!("@cert-authority * {authority}\n@revoked * {authority}\n");
+    known_hosts(&sshd, &line);
+    let failure = refused(&sshd, &config(&sshd)).await;
+    assert!(failure.reason.contains("revoked"), "{}", failure.reason);
+    std::fs::remove_dir_all(keys).unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_authority_that_nobody_trusts_is_no_more_than_its_key() {
+    let (sshd, keys) = certified(&["-n", "127.0.0.1"]);
+    let stranger = stranger(&sshd, Kind::Ed25519);
+    let other = format!("@cert-authority * {}\n", public_key(&stranger));
+    known_hosts(&sshd, &other);
+    refused(&sshd, &strict(&sshd)).await;
+    let own = public_key(&keys.join("host"));
+    known_hosts(&sshd, &format!("{other}{} {own}\n", place(&sshd)));
+    attempt(&strict(&sshd), &target(&sshd)).await.unwrap();
+    std::fs::remove_dir_all(keys).unwrap();
 }

@@ -34,6 +34,9 @@ async fn keys_in_every_format_get_in() {
         (Kind::Rsa, "RFC4716"),
         (Kind::Rsa, "PEM"),
         (Kind::Rsa, "PKCS8"),
+        (Kind::Ecdsa, "RFC4716"),
+        (Kind::Ecdsa, "PEM"),
+        (Kind::Ecdsa, "PKCS8"),
     ] {
         for passphrase in ["", "correct horse"] {
             let config = with_key(&sshd, kind, format, passphrase);
@@ -187,6 +190,77 @@ async fn a_key_that_is_replaced_counts_at_once() {
     connector.connect(&target(&sshd)).await.unwrap();
 }
 
+/// A key that only its certificate lets in, beside it as `ssh-keygen -s` puts it.
+fn certify(sshd: &Sshd, kind: Kind, validity: &str, principal: &str) -> std::path::PathBuf {
+    let key = sshd.dir().join(format!("certified{kind:?}"));
+    keygen(&key, kind, "RFC4716", "");
+    let signed = Command::new("ssh-keygen")
+        .args(["-q", "-I", "test", "-n", principal, "-V", validity, "-s"])
+        .arg(sshd.dir().join("host_ed25519"))
+        .arg(key.with_extension("pub"))
+        .output()
+        .unwrap();
+    assert!(signed.status.success(), "{signed:?}");
+    key
+}
+
+/// A server that lets in whom its own host key has signed.
+fn with_authority() -> Sshd {
+    let sshd = Sshd::start();
+    let authority = std::fs::read_to_string(sshd.dir().join("host_ed25519.pub")).unwrap();
+    let line = format!("cert-authority {authority}");
+    std::fs::write(sshd.dir().join("authorized_keys"), line).unwrap();
+    sshd
+}
+
+#[tokio::test]
+async fn user_certificates_of_every_kind_get_in() {
+    let sshd = with_authority();
+    for kind in [Kind::Ed25519, Kind::Rsa, Kind::Ecdsa] {
+        let mut config = config(&sshd);
+        let user = crate::harness::sshd::user();
+        config.identities = vec![certify(&sshd, kind, "-1h:+1h", &user)];
+        let mut session = attempt(&config, &target(&sshd)).await.unwrap();
+        assert_eq!(run(&mut session, "echo in").await.stdout, b"in\n");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_no_use_is_told_and_not_offered() {
+    let sshd = with_authority();
+    let user = crate::harness::sshd::user();
+    let mut config = config(&sshd);
+    let reason = async |config: &config::Ssh| {
+        let failure = refusal(attempt(config, &target(&sshd)).await);
+        assert_eq!(failure.outcome, Outcome::AuthFailed);
+        failure.reason
+    };
+    let key = certify(&sshd, Kind::Ed25519, "20200101:20200102", &user);
+    config.identities = vec![key.clone()];
+    let said = reason(&config).await;
+    for words in [
+        "certifiedEd25519-cert.pub expired on 2020-01-0",
+        "certifiedEd25519 (SHA256:",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    std::fs::remove_file(&key).unwrap();
+    certify(&sshd, Kind::Ed25519, "20990101:20990102", &user);
+    let said = reason(&config).await;
+    assert!(said.contains("is valid from 20"), "{said}");
+    std::fs::remove_file(&key).unwrap();
+    keygen(&key, Kind::Ed25519, "RFC4716", "");
+    let said = reason(&config).await;
+    assert!(said.contains("belongs to another key"), "{said}");
+    std::fs::remove_file(&key).unwrap();
+    certify(&sshd, Kind::Ed25519, "-1h:+1h", "somebody-else");
+    let said = reason(&config).await;
+    assert!(
+        said.contains("certifiedEd25519-cert.pub (for SHA256:"),
+        "{said}"
+    );
+}
+
 /// An `ssh-agent` with keys in it, gone when this is dropped.
 pub struct Agent {
     child: Child,
@@ -258,6 +332,7 @@ async fn from_the_usual_places() {
         port,
         user: crate::harness::sshd::user(),
         host_key: None,
+        ..wsexec::ssh::Target::default()
     };
     let config = config::Ssh {
         known_hosts: None,
@@ -305,5 +380,40 @@ fn an_rsa_key_of_the_agent_gets_in_and_one_that_is_not_authorized_is_named() {
     assert!(said.contains(&fingerprint), "{said}");
     sshd.authorize(&rsa);
     let said = usual(&sshd, Some(&agent));
+    assert!(said.contains("in\n"), "{said}");
+}
+
+#[test]
+fn an_ecdsa_key_and_a_certificate_of_the_agent_get_in() {
+    let sshd = Sshd::start();
+    std::fs::create_dir_all(sshd.dir().join("home/.ssh")).unwrap();
+    let ecdsa = sshd.dir().join("ecdsa");
+    keygen(&ecdsa, Kind::Ecdsa, "RFC4716", "");
+    let agent = Agent::start(&sshd, &[&ecdsa]);
+    let said = usual(&sshd, Some(&agent));
+    assert!(said.contains(&fingerprint(&ecdsa)), "{said}");
+    sshd.authorize(&ecdsa);
+    let said = usual(&sshd, Some(&agent));
+    assert!(said.contains("in\n"), "{said}");
+
+    for kind in [Kind::Ed25519, Kind::Rsa] {
+        let sshd = with_authority();
+        std::fs::create_dir_all(sshd.dir().join("home/.ssh")).unwrap();
+        let user = crate::harness::sshd::user();
+        let key = certify(&sshd, kind, "-1h:+1h", &user);
+        let agent = Agent::start(&sshd, &[&key]);
+        let said = usual(&sshd, Some(&agent));
+        assert!(said.contains("in\n"), "{said}");
+    }
+}
+
+#[test]
+fn the_usual_ecdsa_key_gets_in() {
+    let sshd = Sshd::start();
+    let ssh = sshd.dir().join("home/.ssh");
+    std::fs::create_dir_all(&ssh).unwrap();
+    keygen(&ssh.join("id_ecdsa"), Kind::Ecdsa, "RFC4716", "");
+    sshd.authorize(&ssh.join("id_ecdsa"));
+    let said = usual(&sshd, None);
     assert!(said.contains("in\n"), "{said}");
 }

@@ -34,6 +34,7 @@ fn at(address: SocketAddr) -> Target {
         port: address.port(),
         user: "someone".into(),
         host_key: None,
+        ..Target::default()
     }
 }
 
@@ -59,7 +60,10 @@ async fn a_server_that_does_not_get_as_far_as_a_login_is_unreachable() {
         (Behaviour::SpeaksHttp, CLOSED),
         (Behaviour::ClosesAtOnce, CLOSED),
         (Behaviour::ClosesInKeyExchange, CLOSED),
-        (Behaviour::OffersOtherMacs, "hmac-sha2-256 (MACs)"),
+        (
+            Behaviour::OffersOtherMacs,
+            "MAC (MACs): it offers umac-64@openssh.com; WSEXEC has hmac-sha2-",
+        ),
         (Behaviour::AnnouncesHugePacket, "does not speak SSH"),
     ];
     let check = async |(behaviour, words): (Behaviour, &str)| {
@@ -123,7 +127,6 @@ async fn a_command_that_the_machine_does_not_take_is_not_started() {
 async fn a_command_that_was_sent_and_got_no_answer_may_run() {
     for (behaviour, words) in [
         (Behaviour::IgnoresExec, "did not say within 1 s"),
-        (Behaviour::RefusesExec, "did not say within 1 s"),
         (Behaviour::DropsOnExec, "The connection was lost"),
     ] {
         let failure = not_started(behaviour).await;
@@ -133,6 +136,17 @@ async fn a_command_that_was_sent_and_got_no_answer_may_run() {
             assert!(reason.contains(words), "{behaviour:?}: {reason}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_command_that_is_refused_is_not_started_where_the_library_tells() {
+    let failure = not_started(Behaviour::RefusesExec).await;
+    let (outcome, words) = match super::library() {
+        config::SshLibrary::Russh => (Outcome::StartFailed, "refused to run the script"),
+        _ => (Outcome::Lost, "did not say within 1 s"),
+    };
+    assert_eq!(failure.outcome, outcome, "{}", failure.reason);
+    assert!(failure.reason.contains(words), "{}", failure.reason);
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! The SSH seam against a real sshd and a server that misbehaves.
 
+mod choice;
 mod commands;
 mod conformance;
 mod host_keys;
 mod input;
+mod jump;
 mod login;
 mod misbehaviour;
 mod shells;
 mod terminate;
+mod with_russh;
 
 use crate::harness::sshd::{Sshd, user};
 use bytes::Bytes;
@@ -28,10 +31,19 @@ pub fn config(sshd: &Sshd) -> config::Ssh {
 pub fn bare(known_hosts: PathBuf) -> config::Ssh {
     config::Ssh {
         known_hosts: Some(known_hosts),
+        library: library(),
         connect_timeout: 5,
         login_timeout: 10,
         start_timeout: 10,
         ..config::Ssh::default()
+    }
+}
+
+/// The library that these tests run on: `with_russh` has them run again.
+pub fn library() -> config::SshLibrary {
+    match std::env::var("WSEXEC_TEST_SSH_LIBRARY").as_deref() {
+        Ok("russh") => config::SshLibrary::Russh,
+        _ => config::SshLibrary::Auto,
     }
 }
 
@@ -42,6 +54,7 @@ pub fn target(sshd: &Sshd) -> Target {
         port: sshd.port(),
         user: user(),
         host_key: None,
+        ..Target::default()
     }
 }
 

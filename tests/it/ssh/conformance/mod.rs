@@ -12,11 +12,12 @@ mod shells;
 use crate::harness::app::{self, App};
 use crate::harness::dropbear::Dropbear;
 use crate::harness::sshd::{Sshd, user};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// The values of `ssh.library`.
-const LIBRARIES: [&str; 1] = ["thrussh"];
+const LIBRARIES: [&str; 3] = ["thrussh", "russh", "auto"];
 
 /// A line, and how often it makes 1 MiB.
 const LINE: &str = "0123456789abcde\n";
@@ -74,13 +75,15 @@ impl Case {
 
     /// With each library, the whole list of promises.
     async fn holds(&self) {
-        for library in LIBRARIES {
-            match self.thrussh {
-                Thrussh::Fails(outcome, words) if library == "thrussh" => {
-                    self.fails(library, outcome, words).await;
-                }
-                _ => self.serves(library).await,
+        join_all(LIBRARIES.map(|library| self.holds_with(library))).await;
+    }
+
+    async fn holds_with(&self, library: &'static str) {
+        match self.thrussh {
+            Thrussh::Fails(outcome, words) if library == "thrussh" => {
+                self.fails(library, outcome, words).await;
             }
+            _ => self.serves(library).await,
         }
     }
 
@@ -165,10 +168,20 @@ impl Bench {
         );
     }
 
+    /// And leaves alone what runs there beside it.
     async fn ends_a_script_for_good(&self) {
+        let neighbour = self.begin(1).await;
+        let ended = self.begin(2).await;
+        self.end(&ended).await;
+        assert!(runs(&neighbour.marker), "{}", self.library);
+        self.end(&neighbour).await;
+    }
+
+    /// A script that goes on.
+    async fn begin(&self, number: u32) -> Lasting {
         // The port tells the tests apart that run at the same time. What is not ended as it should
         // be ends by itself.
-        let marker = format!("300.{}{}", self.case.port, self.library.len());
+        let marker = format!("300.{}{}{number}", self.case.port, self.library.len());
         let script = format!("echo up; sleep {marker} | cat; echo never");
         let task = json!({
             "name": "test", "instance": self.instance, "user": self.case.user, "script": script,
@@ -177,18 +190,29 @@ impl Bench {
         let up = self.greeted("up\n");
         self.app.wait_until(id, |task| task["stdout"] == up).await;
         assert!(runs(&marker), "{}", self.library);
-        let path = format!("/wsexec/tasks/{id}");
+        Lasting { id, marker }
+    }
+
+    async fn end(&self, script: &Lasting) {
+        let path = format!("/wsexec/tasks/{}", script.id);
         let abort = json!({"state": "ABORT"});
         let reply = self.app.client().put(&path, &abort).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
-        let task = self.app.wait_ended(id).await;
+        let task = self.app.wait_ended(script.id).await;
         assert_eq!(task["outcome"], "cancelled", "{}: {task:#}", self.library);
-        assert!(!runs(&marker), "{}: {task:#}", self.library);
+        assert!(!runs(&script.marker), "{}: {task:#}", self.library);
         let reason = task["reason"].as_str().unwrap();
         let words = "Nothing of its session is left";
         assert!(reason.contains(words), "{}: {reason}", self.library);
-        assert_eq!(task["stdout"], up, "{}", self.library);
+        assert_eq!(task["stdout"], self.greeted("up\n"), "{}", self.library);
     }
+}
+
+/// A script that goes on until it is ended.
+struct Lasting {
+    id: i64,
+    /// How long it sleeps, which nothing else on this machine does.
+    marker: String,
 }
 
 /// Whether `sleep MARKER` runs.

@@ -2,7 +2,7 @@
 
 use super::{Bench, Case, LIBRARIES, LINE, MIB};
 use crate::harness::dropbear::Dropbear;
-use crate::harness::sshd::{Kind, Sshd};
+use crate::harness::sshd::{Kind, Sshd, throwaway_user};
 use std::io::Write as _;
 use tempfile::NamedTempFile;
 
@@ -127,6 +127,10 @@ async fn openssh_that_asks_each_second_whether_we_are_there() {
 #[tokio::test]
 async fn openssh_with_pam() {
     Case::of(&openssh("UsePAM yes")).holds().await;
+    if let Some(user) = throwaway_user("/bin/bash") {
+        let sshd = Sshd::builder().user(user).line("UsePAM yes").start();
+        Case::of(&sshd).holds().await;
+    }
 }
 
 #[tokio::test]
@@ -135,6 +139,27 @@ async fn openssh_with_a_banner() {
     banner.write_all(LINE.repeat(100).as_bytes()).unwrap();
     let sshd = openssh(&format!("Banner {}", banner.path().display()));
     Case::of(&sshd).holds().await;
+}
+
+#[tokio::test]
+async fn openssh_with_nothing_that_we_have_is_refused_with_what_it_offers_and_what_we_have() {
+    for (line, words) in [
+        ("Ciphers 3des-cbc", ["3des-cbc", "aes256-ctr"]),
+        (
+            "KexAlgorithms diffie-hellman-group1-sha1",
+            ["diffie-hellman-group1-sha1", THRUSSH_KEX],
+        ),
+        (
+            "Ciphers aes256-ctr\nMACs hmac-md5",
+            ["hmac-md5", THRUSSH_MAC],
+        ),
+    ] {
+        let sshd = openssh(line);
+        let case = Case::of(&sshd);
+        for library in LIBRARIES {
+            case.fails(library, "unreachable", &words).await;
+        }
+    }
 }
 
 #[tokio::test]
