@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench trust -- [a|b|c|d|e]...` measures the named ones, or all.
 
+mod detached;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod many;
@@ -17,9 +18,14 @@ fn main() -> ExitCode {
     if let Some(code) = simulated::serve() {
         return code;
     }
-    harness::figures("trust", &["c", "d", "e"], async |figure| match figure {
-        "c" => pool::measure().await,
-        "d" => silent::measure().await,
-        _ => many::measure().await,
-    })
+    harness::figures(
+        "trust",
+        &["b", "c", "d", "e"],
+        async |figure| match figure {
+            "b" => detached::measure().await,
+            "c" => pool::measure().await,
+            "d" => silent::measure().await,
+            _ => many::measure().await,
+        },
+    )
 }
