@@ -13,6 +13,7 @@ mod talk;
 pub use collection::{Collection, Kept, State};
 pub use following::{Followed, Following};
 
+use super::become_user::Way;
 use super::deliver::Program;
 use super::launch::{self, Command};
 use super::{quoted, start_failed, unguessable, words};
@@ -112,10 +113,13 @@ impl Detached<'_> {
         let (between, after) = halves(rest, "@BEGIN@\n");
         let [before, between, after] =
             [before, between, after].map(|t| t.replace("@NONCE@", nonce));
+        // The login's own language, which the way to another user has changed.
+        let become_user = self.command.launch.become_user.as_ref();
+        let language = become_user.map_or("", |_| Way::RESTORE);
         self.program(
             nonce,
             &values,
-            &format!("{before}{run}{between}{begin}{after}"),
+            &format!("{language}{before}{run}{between}{begin}{after}"),
         )
     }
 }

@@ -3,11 +3,13 @@
 use super::{cancel, is_current, on, runs, wait_for, wait_for_file};
 use crate::harness::app::App;
 use crate::harness::cable::Cable;
-use crate::harness::sshd::{Sshd, user};
-use rustix::process::Signal;
+use crate::harness::sshd::{Sshd, throwaway_user, user};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A detached task with further fields; gives its id.
@@ -387,4 +389,259 @@ async fn an_exit_code_that_a_signal_may_have_made_is_told_as_such() {
         "{}",
         task["reason"]
     );
+}
+
+#[tokio::test]
+async fn a_machine_that_takes_one_command_at_a_time_is_enough() {
+    let sshd = Sshd::builder().line("MaxSessions 1").start();
+    let (app, instance) = on(&sshd, App::builder().config("[engine]\ncancel_grace = 1")).await;
+    let id = post(&app, instance, "echo one; exit 3").await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        (&task["rc"], &task["stdout"]),
+        (&json!(3), &json!("one\n")),
+        "{task:#}"
+    );
+    let marker = format!("4{}", sshd.port());
+    let id = post(&app, instance, &format!("echo two; sleep {marker}")).await;
+    app.wait_until(id, |task| task["stdout"] == "two\n").await;
+    cancel(&app, id).await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        (&task["outcome"], &task["stdout"]),
+        (&json!("cancelled"), &json!("two\n"))
+    );
+    assert!(!runs(&format!("sleep\0{marker}")), "{}", task["reason"]);
+}
+
+#[tokio::test]
+async fn busybox_is_all_that_a_machine_needs() {
+    let tools = tempfile::tempdir().unwrap();
+    let list = Command::new("busybox")
+        .arg("--list")
+        .output()
+        .expect("busybox is installed");
+    let busybox = fs::canonicalize("/bin/busybox").expect("busybox is installed");
+    for applet in String::from_utf8(list.stdout).unwrap().lines() {
+        symlink(&busybox, tools.path().join(applet)).unwrap();
+    }
+    let path = format!("SetEnv PATH={}", tools.path().display());
+    let sshd = Sshd::builder().line(path).start();
+    let config = "[engine]\noutput_limit = 65536\ncancel_grace = 1";
+    let (app, instance) = on(&sshd, App::builder().config(config)).await;
+    let id = post(
+        &app,
+        instance,
+        "command -v sh; seq 1 200000; echo err >&2; exit 9",
+    )
+    .await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        (&task["rc"], &task["stderr"]),
+        (&json!(9), &json!("err\n")),
+        "{task:#}"
+    );
+    let out = task["stdout"].as_str().unwrap();
+    assert!(
+        out.starts_with(&format!("{}/sh\n1\n2\n", tools.path().display())),
+        "{}",
+        &out[..80]
+    );
+    assert!(out.ends_with("\n199999\n200000\n"));
+    let lines: u64 = (1..=200_000_u64)
+        .map(|n| n.to_string().len() as u64 + 1)
+        .sum();
+    let first = tools.path().as_os_str().len() as u64 + "/sh\n".len() as u64;
+    assert_eq!(task["stdout_bytes"], lines + first);
+}
+
+#[tokio::test]
+async fn a_detached_run_as_another_user_is_that_users_through_and_through() {
+    let Some(other) = throwaway_user("/bin/bash") else {
+        return;
+    };
+    let sshd = Sshd::start();
+    let (app, instance) = on(&sshd, App::builder().config("[engine]\ncancel_grace = 1")).await;
+    let marker = format!("3{}", sshd.port());
+    let script = format!("id -un; echo $HOME; pwd; sleep {marker}");
+    let more = json!({"become": {"method": "sudo", "user": other.name}});
+    let id = post_with(&app, instance, &script, more).await;
+    let home = other.home().display();
+    let expected = format!("{}\n{home}\n{home}\n", other.name);
+    app.wait_until(id, |task| task["stdout"] == expected).await;
+    assert!(directories(&sshd).is_empty());
+    let theirs = other.home().join(".local/state/wsexec");
+    assert_eq!(fs::read_dir(&theirs).unwrap().count(), 1);
+    cancel(&app, id).await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        task["reason"],
+        "Cancelled on request. Nothing of its session is left on the instance."
+    );
+    assert!(!runs(&format!("sleep\0{marker}")));
+    wait_for(
+        || fs::read_dir(&theirs).unwrap().count() == 0,
+        "an empty directory",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_script_leaves_behind_is_waited_for_a_while_only() {
+    let sshd = Sshd::start();
+    let (app, instance) = on(&sshd, App::builder()).await;
+    let marker = format!("2{}", sshd.port());
+    let id = post(
+        &app,
+        instance,
+        &format!("echo one; sleep {marker} & exit 4"),
+    )
+    .await;
+    let task = app.wait_ended(id).await;
+    assert_eq!((&task["rc"], &task["stdout"]), (&json!(4), &json!("one\n")));
+    let reason = task["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("left behind still held its output open"),
+        "{reason}"
+    );
+    let took = task["end"].as_i64().unwrap() - task["start"].as_i64().unwrap();
+    assert!(took < 5, "the end is the script's own: {took}");
+    end_those_with(&format!("sleep\0{marker}"));
+}
+
+#[tokio::test]
+async fn where_what_watches_over_a_run_is_killed_it_is_lost_and_the_reason_says_what_still_runs() {
+    let sshd = Sshd::start();
+    let (app, instance) = on(&sshd, App::builder()).await;
+    let marker = format!("1{}", sshd.port());
+    let id = post(&app, instance, &format!("echo one; sleep {marker}; :")).await;
+    app.wait_until(id, |task| task["stdout"] == "one\n").await;
+    let [directory] = &directories(&sshd)[..] else {
+        panic!("one directory");
+    };
+    let process = fs::read_to_string(state_directory(&sshd).join(directory).join("run/process"));
+    let watcher = process.unwrap().split(' ').nth(3).unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(watcher).unwrap(), Signal::KILL).unwrap();
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        (&task["outcome"], &task["stdout"]),
+        (&json!("lost"), &json!("one\n"))
+    );
+    let reason = task["reason"].as_str().unwrap();
+    assert!(
+        reason.ends_with("the script itself still runs there."),
+        "{reason}"
+    );
+    end_those_with(&format!("sleep\0{marker}"));
+}
+
+#[tokio::test]
+async fn a_full_disk_on_the_machine_ends_nothing_and_is_told() {
+    let disk = tempfile::tempdir().unwrap();
+    let mut mount = Command::new("mount");
+    mount
+        .args(["-t", "tmpfs", "-o", "size=300k,mode=777", "tmpfs"])
+        .arg(disk.path());
+    if !mount.output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: only root with CAP_SYS_ADMIN can mount a small disk");
+        return;
+    }
+    let _mounted = Mounted(disk.path().to_owned());
+    let sshd = Sshd::builder()
+        .line(format!("SetEnv XDG_STATE_HOME={}", disk.path().display()))
+        .start();
+    let (app, instance) = on(&sshd, App::builder()).await;
+    let id = post(&app, instance, "seq 1 300000; echo last; exit 6").await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        (&task["state"], &task["rc"]),
+        (&json!("DONE"), &json!(6)),
+        "{task:#}"
+    );
+    let all: String = (1..=300_000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(task["stdout_bytes"], all.len() + "last\n".len());
+    let reason = task["reason"].as_str().unwrap();
+    assert!(reason.contains("its disk was full"), "{reason}");
+    let out = task["stdout"].as_str().unwrap();
+    assert!(out.len() > 100_000 && all.starts_with(out), "{}", out.len());
+    wait_for(
+        || fs::read_dir(disk.path().join("wsexec")).unwrap().count() == 0,
+        "an empty directory",
+    )
+    .await;
+}
+
+/// A mount that goes with its test.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn two_servers_on_copies_of_one_store_never_run_a_claimed_task_twice() {
+    let sshd = Sshd::start();
+    let (mut app, instance) = on(&sshd, App::builder()).await;
+    let (log, gate) = (sshd.dir().join("ran"), sshd.dir().join("gate"));
+    let script = format!(
+        "echo ran >> {}; echo one; until test -e {}; do sleep 0.05; done; echo two; exit 3",
+        log.display(),
+        gate.display()
+    );
+    let id = post(&app, instance, &script).await;
+    app.wait_until(id, |task| task["stdout"] == "one\n").await;
+    app.kill9().await;
+    let mut other = App::builder().identity(sshd.identity()).start().await;
+    other.stop().await;
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(app.data())
+        .arg(other.data().parent().unwrap())
+        .status();
+    assert!(copied.unwrap().success());
+    app.restart().await;
+    other.restart().await;
+    for server in [&app, &other] {
+        server.wait_until(id, is_current).await;
+    }
+    let fresh = [
+        post(&app, instance, "echo $PPID").await,
+        post(&other, instance, "echo $PPID").await,
+    ];
+    assert_eq!(fresh[0], fresh[1], "the same id in both");
+    let first = app.wait_ended(fresh[0]).await;
+    let second = other.wait_ended(fresh[1]).await;
+    assert_eq!((&first["rc"], &second["rc"]), (&json!(0), &json!(0)));
+    assert_ne!(
+        first["stdout"], second["stdout"],
+        "each has a run of its own"
+    );
+    fs::write(gate, "").unwrap();
+    let ends = [app.wait_ended(id).await, other.wait_ended(id).await];
+    let known: Vec<_> = ends.iter().filter(|task| task["rc"] == 3).collect();
+    assert!(!known.is_empty(), "{ends:#?}");
+    assert!(known.iter().all(|task| task["stdout"] == "one\ntwo\n"));
+    let lost = ends.iter().filter(|task| task["outcome"] == "lost");
+    assert_eq!(known.len() + lost.count(), 2);
+    assert_eq!(fs::read_to_string(log).unwrap(), "ran\n");
+}
+
+/// Ends what a test has left behind.
+fn end_those_with(marker: &str) {
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let pid = process
+            .file_name()
+            .to_string_lossy()
+            .parse()
+            .ok()
+            .and_then(Pid::from_raw);
+        if let Some(pid) = pid
+            && String::from_utf8_lossy(&line).contains(marker)
+        {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
 }

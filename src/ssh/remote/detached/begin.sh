@@ -2,7 +2,8 @@
 # the script runs.
 wsexec_place=$1 wsexec_watcher=$3
 umask "$2"
-set --
+# As whatever starts a script as another user finds it.
+set -- . "${LC_ALL+x$LC_ALL}"
 wsexec_tell() { echo "$2" 1<> "$wsexec_place/run/$1.new" && mkdir "$wsexec_place/begun" && mv -f "$wsexec_place/run/$1.new" "$wsexec_place/run/$1" || exit 125; }
 wsexec_begun() {
   IFS= read -r wsexec_line < /proc/$$/stat && set -- ${wsexec_line##*") "} || exit 125
