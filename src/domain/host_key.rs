@@ -55,7 +55,7 @@ pub struct ShownKey {
 }
 
 /// A key that an instance may never have again at its address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RevokedKey {
     /// Its fingerprint, as [`HostKey::fingerprint`].
     pub fingerprint: String,

@@ -121,8 +121,10 @@ impl Report {
     /// The first sentence says what happened, the others what to do.
     fn bad(&mut self, step: CheckStep, reason: &str) {
         let (detail, advice) = match reason.split_once(". ") {
-            Some((what, advice)) => (format!("{what}."), Some(advice.to_owned())),
-            None => (reason.to_owned(), None),
+            Some((what, advice)) if !advice.starts_with("It printed") => {
+                (format!("{what}."), Some(advice.to_owned()))
+            }
+            Some(_) | None => (reason.to_owned(), None),
         };
         self.found.push(CheckFinding {
             step,

@@ -6,6 +6,7 @@ mod judgement;
 use super::cancel::Cause;
 use super::command::command;
 use super::output::{Output, TAIL};
+use super::remains::Remains;
 use super::slots::Place;
 use super::{Shared, target};
 use crate::domain::{
@@ -14,7 +15,7 @@ use crate::domain::{
 use crate::ssh::remote::detached::{
     Bounds, Collection, Detached, Followed, Following, Started, State,
 };
-use crate::ssh::{Command, Failure, Session};
+use crate::ssh::{Command, Failure, Left, Session};
 use crate::store::{CHUNK, Chunk, OutputWrite};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -34,6 +35,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// How long what a script left behind may hold its output once the script was ended: the machine
 /// hears it for 30 s.
 const LEFT_BEHIND: Duration = Duration::from_secs(40);
+
+/// Behind the end of any stream: what is collected from there is the state alone.
+const NOWHERE: [u64; 2] = [i64::MAX as u64; 2];
 
 /// Does something over a connection, or over another one in its place where the machine takes no
 /// further command on it.
@@ -327,7 +331,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Ends the script's session, over another connection where this one takes no more commands.
+    /// Ends the script's session, over another connection, as this one may take no more commands.
     fn end<'s>(
         &self,
         session: &'s mut Session,
@@ -335,15 +339,23 @@ impl<'a> Run<'a> {
     ) -> impl Future<Output = Result<Stopped, Failure>> + use<'a, 's> {
         let (shared, instance, user) = (self.shared, self.instance.id, self.task.user.clone());
         let grace = Duration::from_secs(shared.config.cancel_grace);
+        let patience = Duration::from_secs(shared.config.reconnect_timeout);
+        let process = self.task.process.clone();
+        let remains = Remains::of(shared, &self.task, process, None, self.begun);
         async move {
-            let ended = match session.end_detached(run, grace).await {
+            let looked = match session.collect_detached(run, NOWHERE).await {
                 Err(failure) if failure.channel_refused => {
                     let mut other = target::connect(shared, instance, &user).await?;
-                    other.end_detached(run, grace).await
+                    other.collect_detached(run, NOWHERE).await
                 }
-                ended => ended,
+                looked => looked,
             };
-            Ok(ended?.map_or(Stopped::ExitedBefore, Stopped::By))
+            let exited = looked?.is_some_and(|it| it.state().exit.is_some());
+            let found = remains.end(None, grace, patience).await;
+            match found.left {
+                Left::Unasked(why) => Err(Failure::new(Outcome::Lost, why)),
+                _ => Ok(Stopped { exited, found }),
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! while, so that a busy machine costs no write for each connection.
 
 use super::{RECORD, Shared};
-use crate::domain::{Health, InstanceId};
+use crate::domain::{Health, InstanceId, SshLibrary};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,11 +21,18 @@ pub struct News {
 
 impl News {
     /// A login succeeded. The latency, where the connection is a new one.
-    pub fn seen(&self, instance: InstanceId, now: i64, latency: Option<Duration>) {
+    pub fn seen(
+        &self,
+        instance: InstanceId,
+        now: i64,
+        latency: Option<Duration>,
+        library: SshLibrary,
+    ) {
         let latency_ms = latency.map(|it| u32::try_from(it.as_millis()).unwrap_or(u32::MAX));
         let health = Health {
             last_seen: Some(now),
             latency_ms,
+            library: Some(library),
             ..Health::default()
         };
         self.note(instance, health);
@@ -109,11 +116,13 @@ mod tests {
     fn news_is_laid_over_news_and_what_was_heard_since_a_write_stays() {
         let (news, id) = (News::default(), InstanceId(1));
         news.failed(id, 10, "no route");
-        news.seen(id, 20, Some(Duration::from_millis(7)));
-        news.seen(id, 30, None);
+        let latency = Some(Duration::from_millis(7));
+        news.seen(id, 20, latency, SshLibrary::Thrussh);
+        news.seen(id, 30, None, SshLibrary::Russh);
         let heard = news.of(id).unwrap();
         assert_eq!((heard.last_seen, heard.latency_ms), (Some(30), Some(7)));
         assert_eq!(heard.last_error.as_deref(), Some("no route"));
+        assert_eq!(heard.library, Some(SshLibrary::Russh));
         assert!(!heard.is_failing());
 
         let written = news.all();

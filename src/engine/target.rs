@@ -1,13 +1,14 @@
 //! From an instance to a connection that is logged in there: the way through its jumps, the host
-//! keys on it, and what the connection tells of the machine.
+//! keys on it, and what the connection tells of the machines.
 
 use super::Shared;
-use crate::domain::{Hop, HostKey, Instance, InstanceId, Outcome};
+use crate::domain::{Hop, HostKey, Instance, InstanceId, InstanceState, Outcome, ShownKey};
 use crate::ssh::{Failure, Session, Target};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Connects to an instance as a user, by the way that it has now. The first key that a machine
-/// proves to hold is recorded before anything is done there.
+/// proves to hold is recorded before anything is run.
 ///
 /// # Errors
 /// With the outcome and the reason that the task gets.
@@ -20,42 +21,115 @@ pub async fn connect(shared: &Shared, id: InstanceId, user: &str) -> Result<Sess
              task again.",
         )
     })?;
-    let Some(Hop { instance, .. }) = way.first() else {
-        return Err(Failure::new(
-            Outcome::StartFailed,
-            "The instance was removed before the script began.",
-        ));
-    };
-    connect_to(shared, instance, &way, user).await
-}
-
-async fn connect_to(
-    shared: &Shared,
-    instance: &Instance,
-    _way: &[Hop],
-    user: &str,
-) -> Result<Session, Failure> {
-    let target = Target {
-        host: instance.ip.clone(),
-        port: instance.port,
-        user: user.to_owned(),
-        host_key: instance.host_key.clone(),
-        ..Target::default()
-    };
+    require_active(&way)?;
+    let target = target(shared, &way, user)?;
     let begun = Instant::now();
     match shared.connector.connect(&target).await {
         Ok(session) => {
-            let latency = begun.elapsed();
-            let now = shared.clock.now();
-            shared.health.seen(instance.id, now, Some(latency));
-            trust(shared, instance, session.host_key()).await?;
+            arrived(shared, &way, &session, begun.elapsed()).await?;
             Ok(session)
         }
         Err(failure) => {
-            let now = shared.clock.now();
-            shared.health.failed(instance.id, now, &failure.reason);
+            failed(shared, &way, &failure).await;
             Err(failure)
         }
+    }
+}
+
+fn require_active(way: &[Hop]) -> Result<(), Failure> {
+    let mut jumps = way.iter().skip(1).map(|hop| &hop.instance);
+    match jumps.find(|jump| jump.state == InstanceState::Deactivate) {
+        None => Ok(()),
+        Some(jump) => Err(Failure::new(
+            Outcome::Unreachable,
+            format!(
+                "Its jump, instance {} ({}), is DEACTIVATE. Set it ACTIVE, or give the instance \
+                 another jump.",
+                jump.id,
+                place(jump)
+            ),
+        )),
+    }
+}
+
+fn place(instance: &Instance) -> String {
+    match instance.ip.contains(':') {
+        true => format!("[{}]:{}", instance.ip, instance.port),
+        false => format!("{}:{}", instance.ip, instance.port),
+    }
+}
+
+/// Each machine on the way, with its own user, key and library.
+fn target(shared: &Shared, way: &[Hop], user: &str) -> Result<Target, Failure> {
+    // Who jumps says as whom.
+    let users = way.iter().map(|hop| hop.instance.jump_user.as_deref());
+    let users = std::iter::once(None).chain(users);
+    let hops: Vec<_> = way.iter().zip(users).collect();
+    let target = hops.into_iter().rev().fold(None, |jump, (hop, named)| {
+        let Hop { instance, revoked } = hop;
+        let news = shared.health.of(instance.id).and_then(|news| news.library);
+        Some(Target {
+            host: instance.ip.clone(),
+            port: instance.port,
+            user: named.unwrap_or(user).to_owned(),
+            host_key: instance.host_key.clone(),
+            revoked: revoked.clone(),
+            library: news.or(instance.health.library),
+            jump: jump.map(Box::new),
+        })
+    });
+    target.ok_or_else(|| {
+        let reason = "The instance was removed before the script began.";
+        Failure::new(Outcome::StartFailed, reason)
+    })
+}
+
+/// Notes that each machine on the way was seen, and with which key.
+async fn arrived(
+    shared: &Shared,
+    way: &[Hop],
+    session: &Session,
+    took: Duration,
+) -> Result<(), Failure> {
+    let now = shared.clock.now();
+    for (n, (hop, (key, library))) in way.iter().zip(session.way()).enumerate() {
+        let id = hop.instance.id;
+        shared
+            .health
+            .seen(id, now, (n == 0).then_some(took), library);
+        trust(shared, &hop.instance, key).await?;
+    }
+    Ok(())
+}
+
+/// Notes why the instance is not reached, and where on the way that was.
+async fn failed(shared: &Shared, way: &[Hop], failure: &Failure) {
+    let now = shared.clock.now();
+    let at = |hop: &&Hop| {
+        let Instance { ip, port, .. } = &hop.instance;
+        failure
+            .jump
+            .as_ref()
+            .is_some_and(|jump| (&jump.0, &jump.1) == (ip, port))
+    };
+    let jump = way.iter().skip(1).find(at);
+    for hop in way.first().into_iter().chain(jump) {
+        shared.health.failed(hop.instance.id, now, &failure.reason);
+    }
+    let (Some(hop), Some(key)) = (jump.or(way.first()), &failure.shown) else {
+        return;
+    };
+    let shown = ShownKey {
+        key: key.clone(),
+        at: now,
+    };
+    let id = hop.instance.id.0;
+    if let Err(error) = shared
+        .store
+        .note_shown_key(&hop.instance, Some(shown))
+        .await
+    {
+        tracing::warn!(instance = id, %error, "cannot note a key that was shown");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::known_hosts::Known;
 use super::{Failure, Target, certificates};
 use crate::config;
-use crate::domain::{HostKey, Outcome};
+use crate::domain::{HostKey, Outcome, RevokedKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use russh::keys::{Certificate, PublicKey};
@@ -18,8 +18,8 @@ pub struct Rules {
     host: String,
     port: u16,
     recorded: Option<HostKey>,
-    /// Fingerprints of keys that an operator has revoked for this instance.
-    revoked: Vec<String>,
+    /// Keys that somebody has revoked for this instance.
+    revoked: Vec<RevokedKey>,
     known: Known,
     mode: config::HostKeys,
 }
@@ -146,11 +146,13 @@ impl Rules {
     /// First of all.
     fn not_revoked(&self, blob: &[u8]) -> Result<(), Failure> {
         let shown = describe(blob);
-        if self.revoked.contains(&shown.fingerprint) {
+        let mut revoked = self.revoked.iter();
+        if let Some(key) = revoked.find(|key| key.fingerprint == shown.fingerprint) {
             return Err(refused(format!(
-                "{} showed a host key that was revoked here ({} {}). Give the machine a new host \
-                 key, or approve this one again if it was revoked wrongly.",
+                "{} showed a host key that was revoked here by {} ({} {}). Give the machine a new \
+                 host key, then trust that one on the instance's page or by its host_key.",
                 self.at(),
+                key.by,
                 shown.algorithm,
                 shown.fingerprint
             )));
@@ -191,8 +193,8 @@ impl Rules {
     fn not_recorded(&self, recorded: &HostKey, shown: &HostKey) -> Failure {
         refused(format!(
             "The host key of {} has changed: expected {} {}, shown {} {}. Somebody may stand \
-             between. If the machine was really reinstalled, set the instance's ip or port anew, \
-             or remove the instance and declare it again.",
+             between. If the machine was really reinstalled, compare this fingerprint with its \
+             own, then replace the key on the instance's page or by its host_key.",
             self.at(),
             recorded.algorithm,
             recorded.fingerprint,
@@ -213,8 +215,8 @@ impl Rules {
             .collect();
         refused(format!(
             "The host key of {} is not the one in known_hosts: expected {}, shown {} {}. Somebody \
-             may stand between. If the machine was really reinstalled, put its new key into \
-             known_hosts for {}.",
+             may stand between. If the machine was really reinstalled, approve its new key on \
+             the instance's page or by its host_key, or put it into known_hosts for {}.",
             self.at(),
             expected.join(" or "),
             shown.algorithm,
@@ -226,8 +228,8 @@ impl Rules {
     fn not_approved(&self, shown: &HostKey) -> Failure {
         refused(format!(
             "The host key of {} is not approved: expected one that is on record, and there is \
-             none; shown {} {}. Compare this fingerprint with the machine's own, then add the key \
-             to known_hosts: {} {} {}",
+             none; shown {} {}. Compare this fingerprint with the machine's own, then approve \
+             the key on the instance's page or by its host_key, or add it to known_hosts: {} {} {}",
             self.at(),
             shown.algorithm,
             shown.fingerprint,

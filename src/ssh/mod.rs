@@ -26,17 +26,17 @@ mod reasons;
 pub mod remote;
 mod session;
 mod stream;
-mod terminate;
 mod turns;
 
 pub use input::{Input, Lost};
 pub use pool::Lease;
-pub use remote::{Command, Findings, RemoteClock};
+pub use remote::{
+    Command, FOREIGN, Finding, Findings, Left, Located, Other, RemoteClock, Whereabouts,
+};
 pub use session::{Running, Session};
-pub use terminate::Termination;
 
 use crate::config;
-use crate::domain::{HostKey, Outcome, Secret, SshLibrary};
+use crate::domain::{HostKey, Outcome, RevokedKey, Secret, SshLibrary};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -55,9 +55,8 @@ pub struct Target {
     pub user: String,
     /// The key on record for this instance: where there is one, it alone is right.
     pub host_key: Option<HostKey>,
-    /// SHA256 fingerprints of host keys that an operator has revoked for this instance: refused
-    /// first of all.
-    pub revoked: Vec<String>,
+    /// Host keys that somebody has revoked for this instance: refused first of all.
+    pub revoked: Vec<RevokedKey>,
     /// The library that served this machine the last time: tried first, where the configuration
     /// leaves the choice.
     pub library: Option<SshLibrary>,
@@ -88,6 +87,8 @@ pub struct Failure {
     pub channel_refused: bool,
     /// With `host_key_refused`: the key that was shown, where the server has proved to hold it.
     pub shown: Option<HostKey>,
+    /// The host and port of the jump that it happened at; none where that was the machine itself.
+    pub jump: Option<(String, u16)>,
 }
 
 impl Failure {
@@ -98,6 +99,7 @@ impl Failure {
             reason: reason.into(),
             channel_refused: false,
             shown: None,
+            jump: None,
         }
     }
 }

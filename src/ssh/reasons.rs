@@ -87,12 +87,15 @@ pub fn closed(target: &Target) -> Failure {
     key_exchange(target, &Trouble::Closed)
 }
 
-/// The failure of a machine on the way, as that of the machine behind it.
+/// The failure of a machine on the way, as that of the machine behind it: told with the machine
+/// where it happened.
 pub fn at_jump(jump: &Target, failure: Failure) -> Failure {
+    if failure.jump.is_some() {
+        return failure;
+    }
     Failure {
         reason: format!("The jump {}: {}", at(jump), failure.reason),
-        // That key is not the key of the machine behind it.
-        shown: None,
+        jump: Some((jump.host.clone(), jump.port)),
         ..failure
     }
 }

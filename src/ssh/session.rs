@@ -37,7 +37,7 @@ pub struct Session {
     /// What brings input to the commands.
     pub(super) spawned: TaskTracker,
     /// Ends the stream on drop, which is what ends the library's spawned work.
-    pub(super) _guard: Guard,
+    pub(super) guard: Guard,
     /// The connection that this one goes through. Goes after it.
     pub(super) outer: Option<Box<Session>>,
 }
@@ -59,9 +59,22 @@ impl Session {
         self.connection.library()
     }
 
+    /// The host keys of the machines on the way, each with what the connection is made with: this
+    /// one's, then its jump's, to the one that is reached directly.
+    pub fn way(&self) -> impl Iterator<Item = (&HostKey, SshLibrary)> {
+        let sessions = std::iter::successors(Some(self), |session| session.outer.as_deref());
+        sessions.map(|session| (&session.host_key, session.library()))
+    }
+
     /// A TCP connection from this machine to another (RFC 4254 section 7.2).
     pub(super) async fn open_direct(&self, host: &str, port: u16) -> Result<Raw, NotOpened> {
         self.connection.open_direct(host, port).await
+    }
+
+    /// This connection as the server writes it into `SSH_CONNECTION` (ssh(1)), where nothing
+    /// between translates addresses.
+    pub fn ends(&self) -> Option<String> {
+        self.guard.ends()
     }
 
     /// Hands a command to the user's login shell, as `ssh user@host COMMAND` does. stdin is empty.
@@ -278,7 +291,7 @@ impl Running {
                 Received::Lost => {
                     return self.tell(
                         "The connection to the machine was lost before the script's end was \
-                         known; it may still run there.",
+                         known.",
                     );
                 }
             }

@@ -28,3 +28,27 @@ pub(super) fn append(c: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     ])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::migrate::migrate;
+
+    #[test]
+    fn what_is_in_the_trail_neither_changes_nor_goes() {
+        let mut c = Connection::open_in_memory().unwrap();
+        migrate(&mut c).unwrap();
+        let entry = Entry {
+            at: 1,
+            by: "admin",
+            action: "host_key.approve".into(),
+            object: "instance/1".into(),
+            detail: "{}".into(),
+        };
+        append(&c, &entry).unwrap();
+        for attempt in ["UPDATE audit SET by = 'x'", "DELETE FROM audit"] {
+            let refused = c.execute(attempt, []).unwrap_err();
+            assert!(refused.to_string().contains("append-only"), "{refused}");
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! How a detached run has ended, from what its machine knows of it.
 
 use crate::domain::{Ending, Outcome, Stream};
-use crate::ssh::Termination;
+use crate::engine::remains::after_the_end;
+use crate::ssh::Finding;
 use crate::ssh::remote::detached::State;
 
 /// A run that was to end before its script did.
@@ -14,32 +15,29 @@ pub struct Stop {
 
 /// What became of a stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stopped {
-    /// The script had exited by itself before it was told.
-    ExitedBefore,
-    /// It was ended.
-    By(Termination),
+pub struct Stopped {
+    /// Whether the script had exited by itself before it was told.
+    pub exited: bool,
+    /// What was found and ended of it then.
+    pub found: Finding,
 }
 
 pub fn judge(state: &State, stop: Option<Stop>) -> Ending {
-    let ending = match stop {
-        Some(Stop {
-            outcome,
-            what,
-            stopped: Stopped::By(termination),
-        }) => {
-            let how = match termination {
-                Termination::Confirmed => "Nothing of its session is left on the instance.".into(),
-                Termination::Unconfirmed(why) => {
-                    format!("It is not confirmed that nothing of it is left on the instance. {why}")
-                }
-            };
-            Ending::aborted(outcome, format!("{what} {how}"))
+    let own = state.exit.map(|(code, _)| exited(code));
+    let ending = match (stop, own) {
+        // Where nothing lived that could be told, the script's own end stands.
+        (Some(stop), Some(own)) if stop.stopped.exited || !stop.stopped.found.told => {
+            match stop.stopped.found.told {
+                true => own.with_reason(format!(
+                    "The script had exited by itself. {}",
+                    stop.reason()
+                )),
+                false => own,
+            }
         }
-        _ => match state.exit {
-            Some((code, _)) => exited(code),
-            None => Ending::aborted(Outcome::Lost, unknown(state)),
-        },
+        (Some(stop), _) => Ending::aborted(stop.outcome, stop.reason()),
+        (None, Some(own)) => own,
+        (None, None) => Ending::aborted(Outcome::Lost, unknown(state)),
     };
     let mut reasons: Vec<String> = ending.reason().map(str::to_owned).into_iter().collect();
     if state.cut {
@@ -57,6 +55,12 @@ pub fn judge(state: &State, stop: Option<Stop>) -> Ending {
     match reasons.is_empty() {
         true => ending,
         false => ending.with_reason(reasons.join(" ")),
+    }
+}
+
+impl Stop {
+    fn reason(&self) -> String {
+        after_the_end(&self.what, &self.stopped.found)
     }
 }
 
@@ -128,6 +132,7 @@ fn not_kept(state: &State, stream: Stream) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ssh::Left;
     use crate::ssh::remote::detached::Kept;
 
     fn state(exit: Option<(u32, i64)>) -> State {
@@ -204,21 +209,29 @@ mod tests {
 
     #[test]
     fn a_stop_that_came_too_late_changes_nothing() {
-        let stop = |stopped| {
+        let stop = |exited, told| {
+            let found = Finding {
+                left: Left::Nothing,
+                told,
+                escaped: None,
+            };
             Some(Stop {
                 outcome: Outcome::Cancelled,
                 what: "Cancelled on request.".into(),
-                stopped,
+                stopped: Stopped { exited, found },
             })
         };
-        assert_eq!(
-            judge(&state(Some((4, 1))), stop(Stopped::ExitedBefore)).rc(),
-            Some(4)
+        let exited = state(Some((4, 1)));
+        assert_eq!(judge(&exited, stop(false, false)), Ending::exited(4));
+        let left_behind = judge(&exited, stop(true, true));
+        assert_eq!(left_behind.rc(), Some(4));
+        assert!(
+            left_behind
+                .reason()
+                .unwrap()
+                .starts_with("The script had exited by itself.")
         );
-        let ended = judge(
-            &state(Some((143, 1))),
-            stop(Stopped::By(Termination::Confirmed)),
-        );
+        let ended = judge(&state(Some((143, 1))), stop(false, true));
         assert_eq!((ended.outcome(), ended.rc()), (Outcome::Cancelled, None));
     }
 }

@@ -18,7 +18,7 @@ use super::deliver::Program;
 use super::launch::{self, Command};
 use super::{quoted, start_failed, unguessable, words};
 use crate::domain::RemoteProcess;
-use crate::ssh::{Failure, Session, Termination};
+use crate::ssh::{Failure, Session};
 use std::time::Duration;
 use talk::Talk;
 
@@ -28,7 +28,6 @@ const RUN: &str = include_str!("detached/run.sh");
 const BEGIN: &str = include_str!("detached/begin.sh");
 const FOLLOW: &str = include_str!("detached/follow.sh");
 const COLLECT: &str = include_str!("detached/collect.sh");
-const END: &str = include_str!("detached/end.sh");
 const REMOVE: &str = include_str!("detached/remove.sh");
 
 /// What the machine counts a file's length in (ulimit(1)).
@@ -203,34 +202,6 @@ impl Session {
         let text = run.program(&nonce, &offsets(from), COLLECT);
         let talk = self.talk(run, &nonce, &text).await?;
         Collection::open(talk, from).await
-    }
-
-    /// Ends the script's session: TERM, then, after `grace`, KILL. None where the script had
-    /// exited before. Meanwhile somebody has to take what a [`Following`] brings.
-    ///
-    /// # Errors
-    /// As [`Session::deliver`]; `lost` where the machine does not answer as it should.
-    pub async fn end_detached(
-        &mut self,
-        run: Detached<'_>,
-        grace: Duration,
-    ) -> Result<Option<Termination>, Failure> {
-        let nonce = unguessable();
-        let seconds = grace.as_millis().div_ceil(1000);
-        let text = run.program(&nonce, &[("grace", seconds.to_string())], END);
-        let mut talk = self.talk(run, &nonce, &text).await?;
-        let said = talk.said(grace + ANSWER).await?;
-        Ok(match said.split_once(' ').unwrap_or((&said, "")) {
-            ("exited", _) => None,
-            ("gone", _) => Some(Termination::Confirmed),
-            ("left", pids) => Some(Termination::Unconfirmed(format!(
-                "Processes of it are left on the machine, and the user may not end them: {}.",
-                words(pids.as_bytes())
-            ))),
-            _ => Some(Termination::Unconfirmed(
-                "The machine could not be asked what became of it.".into(),
-            )),
-        })
     }
 
     /// Removes what is left of a run that is over, or that never began.

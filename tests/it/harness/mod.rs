@@ -5,6 +5,7 @@ pub mod app;
 pub mod browser;
 pub mod cable;
 pub mod client;
+pub mod door;
 pub mod dropbear;
 pub mod process;
 pub mod scripted;

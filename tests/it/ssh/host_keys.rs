@@ -5,7 +5,7 @@ use crate::harness::sshd::{Kind, Sshd, fingerprint, keygen, public_key};
 use std::path::Path;
 use std::process::Command;
 use wsexec::config::{HostKeys, SshLibrary};
-use wsexec::domain::{HostKey, Outcome};
+use wsexec::domain::{HostKey, Outcome, RevokedKey};
 use wsexec::ssh::Failure;
 
 fn known_hosts(sshd: &Sshd, text: &str) {
@@ -271,7 +271,11 @@ async fn a_key_that_an_operator_revoked_is_refused_first_of_all() {
     );
     let mut target = target(&sshd);
     target.host_key = Some(key.clone());
-    target.revoked = vec![key.fingerprint.clone()];
+    target.revoked = vec![RevokedKey {
+        fingerprint: key.fingerprint.clone(),
+        at: 1,
+        by: "somebody".into(),
+    }];
     let failure = refusal(attempt(&config(&sshd), &target).await);
     assert_eq!(failure.outcome, Outcome::HostKeyRefused);
     let words = "a host key that was revoked here";

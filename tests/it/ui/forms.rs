@@ -1,5 +1,7 @@
 use super::visitor::{Visitor, hidden};
 use crate::harness::app::App;
+use crate::harness::door::Door;
+use crate::harness::sshd::{Kind, Sshd, fingerprint, user};
 
 fn task<'a>(key: &'a str, instance: &'a str, script: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![
@@ -157,4 +159,95 @@ async fn an_instance_is_added_deactivated_and_deleted_by_forms() {
         .await;
     assert_eq!(deleted.status, 303, "{}", deleted.text());
     assert_eq!(visitor.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_changed_host_key_is_shown_beside_the_old_one_and_trusted_by_a_button() {
+    let first = Sshd::builder().host_keys(&[Kind::Ed25519]).start();
+    let other = Sshd::builder().host_keys(&[Kind::Ed25519]).start();
+    other.authorize(&first.identity());
+    let app = App::builder().identity(first.identity()).start().await;
+    let door = Door::to(first.address()).await;
+    let id = app.declare("127.0.0.1", door.port()).await;
+    let path = format!("/instances/{id}");
+    let visitor = Visitor::logged_in(&app).await;
+    assert!(
+        visitor
+            .read(&path)
+            .await
+            .contains("No key is on record yet")
+    );
+    app.run(id, &user(), "true").await;
+    door.lead_to(other.address());
+    app.run(id, &user(), "true").await;
+
+    let (old, new) = (Kind::Ed25519, Kind::Ed25519);
+    let (old, new) = (
+        fingerprint(&first.host_key(old)),
+        fingerprint(&other.host_key(new)),
+    );
+    let page = visitor.read(&path).await;
+    for part in [
+        format!("<code>{old}</code>"),
+        format!("<code>{new}</code>"),
+        "changed</span>".into(),
+        "Trust the key shown instead".into(),
+        "Revoke the key shown".into(),
+        "<dt>Last error".into(),
+    ] {
+        assert!(page.contains(&part), "{part}: {page}");
+    }
+    let version = hidden(page.split_once("value=\"replace\"").unwrap().1, "version");
+    let fields = |action, version| {
+        [
+            ("action", action),
+            ("fingerprint", new.as_str()),
+            ("version", version),
+        ]
+    };
+    let decide = format!("{path}/host_key");
+    let late = visitor.submit(&decide, &fields("replace", "1")).await;
+    assert_eq!(late.status, 412, "{}", late.text());
+    let done = visitor.submit(&decide, &fields("replace", &version)).await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    let page = visitor.read(&path).await;
+    assert!(page.contains("trusted</span>") && !page.contains("Trust the key shown"));
+    assert!(
+        page.contains("put in the place of the one on record"),
+        "{page}"
+    );
+    assert!(visitor.read("/instances").await.contains("trusted</span>"));
+}
+
+#[tokio::test]
+async fn a_check_by_a_form_shows_each_step_and_what_to_do() {
+    let sshd = Sshd::start();
+    let app = App::builder().identity(sshd.identity()).start().await;
+    let good = app.declare("127.0.0.1", sshd.port()).await;
+    let visitor = Visitor::logged_in(&app).await;
+    let check = async |id: i64, user: &str| {
+        let fields = [
+            ("user", user),
+            ("become_user", ""),
+            ("become_method", "sudo"),
+        ];
+        visitor
+            .submit(&format!("/instances/{id}/check"), &fields)
+            .await
+    };
+    let reply = check(good, &user()).await;
+    let page = reply.text();
+    assert_eq!(reply.status, 200, "{page}");
+    assert!(page.contains("scripts can run there"), "{page}");
+    assert_eq!(page.matches("good</span>").count(), 6, "{page}");
+    let reply = check(good, "no-such-user").await;
+    let page = reply.text();
+    assert!(
+        page.contains("failed</span>") && page.contains("authorized_keys"),
+        "{page}"
+    );
+    assert_eq!(page.matches("not tried</span>").count(), 3, "{page}");
+    assert_eq!(check(good, "").await.status, 400);
+    let wrong = visitor.get(&format!("/instances/{good}/check")).await;
+    assert_eq!((wrong.status, wrong.header("allow")), (405, "POST"));
 }
