@@ -150,6 +150,9 @@ fn target(number: usize, port: u16) -> Target {
         port,
         user: "nobody".into(),
         host_key: None,
+        revoked: Vec::new(),
+        library: None,
+        jump: None,
     }
 }
 

@@ -6,9 +6,12 @@
 mod cancel;
 mod check;
 mod command;
+mod end;
 mod feed;
 mod health;
 mod output;
+mod recover;
+mod remains;
 mod run;
 mod scheduler;
 mod slots;
@@ -23,6 +26,7 @@ use crate::store::Store;
 use cancel::Cancels;
 use feed::Feed;
 use health::News;
+use remains::Mutes;
 use slots::Slots;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,10 +38,6 @@ use tokio_util::task::TaskTracker;
 const LAST_WORDS: Duration = Duration::from_secs(15);
 /// How long the record of an end may take when the server stops.
 const RECORD: Duration = Duration::from_secs(10);
-
-/// Why a task of the last process is lost.
-const LOST: &str = "The server stopped without recording the end of this run. The script may have ended, or may still \
-    run on the instance; it is not started again by itself.";
 
 /// The engine; cheap to clone.
 #[derive(Clone)]
@@ -52,6 +52,7 @@ struct Shared {
     config: config::Engine,
     slots: Slots,
     cancels: Cancels,
+    mutes: Mutes,
     feed: Feed,
     health: News,
     checks: check::Places,
@@ -79,7 +80,8 @@ pub enum WaitsFor {
 }
 
 impl Engine {
-    /// Deals with what the last process left in CURRENT, then starts to take what waits.
+    /// Takes what the last process left in CURRENT, to ask for it in the background, then starts to
+    /// take what waits.
     ///
     /// # Errors
     /// `Unavailable` where the store does not answer.
@@ -89,13 +91,6 @@ impl Engine {
         config: config::Engine,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let lost = store.lose_running_tasks(LOST, clock.now()).await?;
-        if lost > 0 {
-            tracing::warn!(
-                tasks = lost,
-                "the last run of the server left tasks without an end; they are lost now"
-            );
-        }
         let shared = Arc::new(Shared {
             store,
             connector,
@@ -103,6 +98,7 @@ impl Engine {
             slots: Slots::new(config.max_running, config.max_per_instance),
             config,
             cancels: Cancels::default(),
+            mutes: Mutes::default(),
             feed: Feed::default(),
             health: News::default(),
             checks: check::Places::default(),
@@ -111,6 +107,7 @@ impl Engine {
             work: TaskTracker::new(),
             over: CancellationToken::new(),
         });
+        recover::begin(&shared).await?;
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
         shared.work.spawn(health::keep(Arc::clone(&shared)));
         Ok(Self { shared })
@@ -199,7 +196,9 @@ impl Engine {
     pub async fn interrupt(&self) {
         self.begin_stop();
         self.shared.interrupt.cancel();
-        let last = Duration::from_secs(self.shared.config.cancel_grace) + LAST_WORDS + RECORD;
+        // A machine whose connection is dead is asked again over another one.
+        let once = Duration::from_secs(self.shared.config.cancel_grace) + LAST_WORDS;
+        let last = once * 2 + end::HURRY + RECORD;
         if tokio::time::timeout(last, self.shared.work.wait())
             .await
             .is_err()

@@ -1,16 +1,17 @@
 use super::cancel::Cause;
 use super::command::command;
+use super::end::locate;
 use super::output::Output;
 use super::slots::Place;
-use super::{LAST_WORDS, Shared, target};
-use crate::domain::{Ending, Instance, Outcome, Stream, Task};
-use crate::ssh::{Event, Failure, Running, Session, Termination};
+use super::{Shared, target};
+use crate::domain::{Ending, Instance, Outcome, RemoteProcess, Stream, Task};
+use crate::ssh::{Event, Failure, Running, Session};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// How long until a write that the store refused is tried again.
@@ -18,8 +19,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What the record says where the output was not waited for to its end.
 const LEFT_BEHIND: &str = "The script has exited. Something that it left behind still held its output open; what \
     that writes from now on is not kept.";
-/// How long the last output of a script that was ended may take to arrive.
-const REST: Duration = Duration::from_secs(2);
 
 /// Runs one claimed task to its end, and records it. Its place is free when it is on record.
 pub async fn run(
@@ -37,6 +36,8 @@ pub async fn run(
             .timeout
             .map(|seconds| begun + Duration::from_secs(u64::from(seconds))),
         heard: watch::Sender::new(begun),
+        begun,
+        process: None,
         shared: &shared,
         task,
         instance,
@@ -57,19 +58,23 @@ pub async fn run(
     shared.feed.changed(id);
 }
 
-struct Run<'a> {
-    shared: &'a Shared,
-    task: Task,
+pub struct Run<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) task: Task,
     instance: Instance,
     cancel: CancellationToken,
     deadline: Option<Instant>,
-    output: Output,
+    pub(super) output: Output,
     /// When the script last wrote.
     heard: watch::Sender<Instant>,
+    /// When it was started, or a little before.
+    pub(super) begun: Instant,
+    /// What leads its session, once that is known.
+    pub(super) process: Option<RemoteProcess>,
 }
 
 /// What came first.
-enum Until<T> {
+pub enum Until<T> {
     /// The script's end.
     Ended(Ending),
     /// What was waited for beside it.
@@ -92,6 +97,7 @@ impl Run<'_> {
             Ok(session) => session,
             Err(failure) => return aborted(failure),
         };
+        self.begun = Instant::now();
         // From here on the script may run, whatever the answer says.
         let started = tokio::select! {
             biased;
@@ -102,13 +108,18 @@ impl Run<'_> {
         drop(command);
         match started {
             Ok(Ok(running)) => self.follow(session, running).await,
+            Ok(Err(failure)) if failure.outcome == Outcome::Lost => {
+                self.lost(session, &failure.reason).await
+            }
             Ok(Err(failure)) => aborted(failure),
             Err(cause) => self.end(session, None, cause).await,
         }
     }
 
     /// Takes what the script writes until it ends, or is told to and has.
-    async fn follow(&mut self, session: Session, mut running: Running) -> Ending {
+    async fn follow(&mut self, mut session: Session, mut running: Running) -> Ending {
+        let (shared, task) = (self.shared, self.task.clone());
+        let mut process = running.process().cloned();
         let told = self.told_to_end();
         self.heard.send_replace(Instant::now());
         let silent = silent(self.heard.subscribe(), self.shared.config.silence_timeout);
@@ -116,9 +127,16 @@ impl Run<'_> {
             tokio::select! {
                 cause = told => cause,
                 () = silent => Cause::Silent,
+                never = locate(shared, &task, &mut session, &mut process) => match never {},
             }
         };
-        match self.take_until(&mut running, stop).await {
+        let until = self.take_until(&mut running, stop).await;
+        self.process = process;
+        match until {
+            Until::Ended(ending) if ending.outcome() == Outcome::Lost => {
+                let how = ending.reason().unwrap_or_default();
+                self.lost(session, how).await
+            }
             Until::Ended(ending) if running.was_cut() => ending.with_reason(LEFT_BEHIND),
             Until::Ended(ending) => ending,
             Until::Stopped(cause) => {
@@ -138,7 +156,7 @@ impl Run<'_> {
     }
 
     /// Takes what the script writes until it ends, or something else comes first.
-    async fn take_until<T>(
+    pub(super) async fn take_until<T>(
         &mut self,
         running: &mut Running,
         stop: impl Future<Output = T>,
@@ -161,54 +179,6 @@ impl Run<'_> {
         }
     }
 
-    /// Ends what the script has started on the machine, and takes its last words meanwhile.
-    async fn end(
-        &mut self,
-        mut session: Session,
-        running: Option<Running>,
-        cause: Cause,
-    ) -> Ending {
-        let grace = Duration::from_secs(self.shared.config.cancel_grace);
-        let mut ended = None;
-        let terminate = timeout(grace + LAST_WORDS, session.terminate(grace));
-        tokio::pin!(terminate);
-        let termination = match running {
-            None => terminate.await,
-            Some(mut running) => {
-                let termination = match self.take_until(&mut running, &mut terminate).await {
-                    Until::Stopped(termination) => termination,
-                    Until::Ended(ending) => {
-                        ended = Some(ending);
-                        terminate.await
-                    }
-                };
-                let rest = self.take_until(&mut running, sleep(REST));
-                if ended.is_none()
-                    && let Until::Ended(ending) = rest.await
-                {
-                    ended = Some(ending);
-                }
-                termination
-            }
-        };
-        let (outcome, what) = self.describe(cause);
-        let reason = match termination {
-            Ok(Termination::Confirmed) => {
-                format!("{what} Nothing of its session is left on the instance.")
-            }
-            Ok(Termination::Unconfirmed(why)) => {
-                format!(
-                    "{what} It is not confirmed that nothing of it is left on the instance. {why}"
-                )
-            }
-            Err(_) => format!(
-                "{what} It is not confirmed that nothing of it is left on the instance. The machine did not answer in time."
-            ),
-        };
-        let signal = ended.and_then(|ending| ending.signal().map(str::to_owned));
-        Ending::aborted(outcome, reason).with_signal(signal)
-    }
-
     fn take(&mut self, event: Event) -> Option<Ending> {
         self.heard.send_replace(Instant::now());
         match event {
@@ -222,7 +192,7 @@ impl Run<'_> {
     }
 
     /// Waits until the run is to end before its script does.
-    fn told_to_end(&self) -> impl Future<Output = Cause> + use<> {
+    pub(super) fn told_to_end(&self) -> impl Future<Output = Cause> + use<> {
         let (cancel, deadline) = (self.cancel.clone(), self.deadline);
         let interrupt = self.shared.interrupt.clone();
         async move {
@@ -235,7 +205,7 @@ impl Run<'_> {
         }
     }
 
-    fn describe(&self, cause: Cause) -> (Outcome, String) {
+    pub(super) fn describe(&self, cause: Cause) -> (Outcome, String) {
         match cause {
             Cause::Cancelled => (Outcome::Cancelled, "Cancelled on request.".into()),
             Cause::TimedOut => (
@@ -263,7 +233,7 @@ impl Run<'_> {
 
     /// Writes what came. What the store does not take is kept and tried again; meanwhile the
     /// script waits where it has to.
-    async fn write(&mut self) {
+    pub(super) async fn write(&mut self) {
         let write = self.output.write();
         match self.shared.store.append_output(self.task.id, write).await {
             Ok(()) => {

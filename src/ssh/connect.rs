@@ -22,7 +22,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Ends a connection's stream, and with it the library's work, when it is dropped.
 pub(super) struct Guard {
     _cut: DropGuard,
-    _socket: Option<Socket>,
+    socket: Option<Socket>,
+}
+
+impl Guard {
+    /// Both ends as the server writes them; none where the way leads through another machine.
+    pub fn ends(&self) -> Option<String> {
+        self.socket.as_ref()?.ends()
+    }
 }
 
 type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Session, Failure>> + Send + 'a>>;
@@ -172,7 +179,7 @@ impl<'a> Attempts<'a> {
         let cut = CancellationToken::new();
         let guard = Guard {
             _cut: cut.clone().drop_guard(),
-            _socket: socket,
+            socket,
         };
         let (shared, seen) = (Shared::new(), Arc::new(Seen::default()));
         let login = Login {
@@ -206,7 +213,7 @@ impl<'a> Attempts<'a> {
             scripts: Vec::new(),
             commands: 0,
             refused: false,
-            _guard: guard,
+            guard,
             outer: None,
         })
     }

@@ -57,6 +57,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Whether its channel or the connection has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     pub fn new(channel: Channel, listening: &Listening) -> Arc<Self> {
         Arc::new(Self {
             channel,

@@ -41,6 +41,10 @@ impl Login {
             wire,
         };
         let started = Connection::start(self.library, start).await;
+        // Whose key it is that was shown does not matter any more.
+        if matches!(started, Err(Trouble::NotProved)) {
+            return Err(NotIn::Trouble(Trouble::NotProved));
+        }
         if let Some(refused) = refused(&self.shared, &self.seen) {
             return Err(NotIn::HostKey(refused));
         }

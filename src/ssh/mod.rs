@@ -26,14 +26,14 @@ mod reasons;
 pub mod remote;
 mod session;
 mod stream;
-mod terminate;
 mod turns;
 
 pub use input::{Input, Lost};
 pub use pool::Lease;
-pub use remote::{Command, Findings, RemoteClock};
+pub use remote::{
+    Command, FOREIGN, Finding, Findings, Left, Located, Other, RemoteClock, Whereabouts,
+};
 pub use session::{Running, Session};
-pub use terminate::Termination;
 
 use crate::config;
 use crate::domain::{HostKey, Outcome, RevokedKey, Secret, SshLibrary};

@@ -133,6 +133,20 @@ impl Socket {
         socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
         socket.try_clone().map(Self)
     }
+
+    /// Both ends as a server writes them into `SSH_CONNECTION` (ssh(1)), where nothing between
+    /// translates addresses.
+    pub fn ends(&self) -> Option<String> {
+        let end = |address: io::Result<socket2::SockAddr>| address.ok()?.as_socket();
+        let (ours, theirs) = (end(self.0.local_addr())?, end(self.0.peer_addr())?);
+        Some(format!(
+            "{} {} {} {}",
+            ours.ip(),
+            ours.port(),
+            theirs.ip(),
+            theirs.port()
+        ))
+    }
 }
 
 impl Drop for Socket {

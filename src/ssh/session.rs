@@ -37,7 +37,7 @@ pub struct Session {
     /// What brings input to the commands.
     pub(super) spawned: TaskTracker,
     /// Ends the stream on drop, which is what ends the library's spawned work.
-    pub(super) _guard: Guard,
+    pub(super) guard: Guard,
     /// The connection that this one goes through. Goes after it.
     pub(super) outer: Option<Box<Session>>,
 }
@@ -69,6 +69,12 @@ impl Session {
     /// A TCP connection from this machine to another (RFC 4254 section 7.2).
     pub(super) async fn open_direct(&self, host: &str, port: u16) -> Result<Raw, NotOpened> {
         self.connection.open_direct(host, port).await
+    }
+
+    /// This connection as the server writes it into `SSH_CONNECTION` (ssh(1)), where nothing
+    /// between translates addresses.
+    pub fn ends(&self) -> Option<String> {
+        self.guard.ends()
     }
 
     /// Hands a command to the user's login shell, as `ssh user@host COMMAND` does. stdin is empty.
@@ -285,7 +291,7 @@ impl Running {
                 Received::Lost => {
                     return self.tell(
                         "The connection to the machine was lost before the script's end was \
-                         known; it may still run there.",
+                         known.",
                     );
                 }
             }

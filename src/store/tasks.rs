@@ -475,41 +475,31 @@ impl Store {
         self.write(move |c| {
             output::write(c, id, &last)?;
             output::settle(c, id, &last)?;
-            let Some(mut it) = get(c, id)? else {
-                return Ok(None);
-            };
-            if it.state.has_ended() {
-                return Ok(None);
-            }
-            it.finish(ending, now)?;
-            put(c, &it)?;
-            Ok(Some(it))
+            finish(c, id, ending, now)
         })
         .await
     }
 
-    /// Ends every task that is CURRENT, of which at a start there can be none that runs: each
-    /// becomes `lost`. Gives how many.
+    /// Ends a task whose output is as complete as it will be. None where it is gone or has ended
+    /// before.
     ///
     /// # Errors
-    /// `Unavailable`.
-    pub async fn lose_running_tasks(&self, reason: &'static str, now: i64) -> Result<usize> {
-        self.write(move |c| {
-            let left = c
-                .prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_running WHERE state = 'CURRENT'"
-                ))?
-                .query_map([], task)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            let count = left.len();
-            for mut it in left {
-                it.finish(Ending::aborted(Outcome::Lost, reason), now)?;
-                put(c, &it)?;
-            }
-            Ok(count)
-        })
-        .await
+    /// `Unavailable`: nothing is written, and the same call may be made again.
+    pub async fn end_task(&self, id: TaskId, ending: Ending, now: i64) -> Result<Option<Task>> {
+        self.write(move |c| finish(c, id, ending, now)).await
     }
+}
+
+fn finish(c: &Connection, id: TaskId, ending: Ending, now: i64) -> Result<Option<Task>, Fault> {
+    let Some(mut it) = get(c, id)? else {
+        return Ok(None);
+    };
+    if it.state.has_ended() {
+        return Ok(None);
+    }
+    it.finish(ending, now)?;
+    put(c, &it)?;
+    Ok(Some(it))
 }
 
 fn insert(c: &Connection, new: &NewTask, created_by: &str, now: i64) -> rusqlite::Result<TaskId> {

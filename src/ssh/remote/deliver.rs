@@ -12,7 +12,7 @@ use crate::domain::{Become, Outcome, RemoteProcess, Secret};
 use crate::ssh::{Event, Failure, Input, Running, Session};
 use bytes::Bytes;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Starts a POSIX shell that reads a program. Any login shell takes this line with `NONCE` replaced:
 /// one single-quoted word with neither a single quote, an exclamation mark (tcsh) nor a backslash
@@ -48,6 +48,8 @@ const SAYS: &str = "wsexec_begun() { printf '%s begun\\n' NONCE >&2; }
 wsexec_failed() { printf '%s failed %s\\n' NONCE \"$*\" >&2; exit 1; }
 ";
 
+/// How long what did not begin may take to end. sudo takes two seconds over a wrong password.
+const LEAVE: Duration = Duration::from_secs(4);
 /// How slowly a long program may arrive, in bytes a second.
 const PACE: u64 = 64 * 1024;
 
@@ -119,16 +121,13 @@ impl Session {
             ear: Ear::new(nonce, program.terminal),
             limit,
         };
-        let mut process = talk.shell_is_ready().await?;
-        if let Some(become_user) = program.become_user {
-            let way = Way::new(become_user, program.password, shell);
-            process = talk.change_user(&way, process).await?;
-            talk.send(&format!("{}{}", Way::RESTORE, program.text))
-                .await?;
-        } else {
-            talk.send(program.text).await?;
-        }
-        talk.program_has_begun(program.text.len()).await?;
+        let process = match talk.until_it_has_begun(&program, shell).await {
+            Ok(process) => process,
+            Err(refused) => {
+                talk.leave().await;
+                return Err(refused);
+            }
+        };
         let Talk {
             mut running,
             input,
@@ -156,6 +155,37 @@ struct Talk {
 }
 
 impl Talk {
+    async fn until_it_has_begun(
+        &mut self,
+        program: &Program<'_>,
+        shell: &'static str,
+    ) -> Result<Option<RemoteProcess>, Refused> {
+        let mut process = self.shell_is_ready().await?;
+        if let Some(become_user) = program.become_user {
+            let way = Way::new(become_user, program.password, shell);
+            process = self.change_user(&way, process).await?;
+            let text = format!("{}{}", Way::RESTORE, program.text);
+            self.send(&text).await?;
+        } else {
+            self.send(program.text).await?;
+        }
+        self.program_has_begun(program.text.len()).await?;
+        Ok(process)
+    }
+
+    /// Waits a moment for the end of what found the end of its input, so that nothing of it is
+    /// taken for another script of this connection.
+    async fn leave(self) {
+        let Self {
+            mut running, input, ..
+        } = self;
+        input.finish();
+        let ended =
+            async { while let Event::Stdout(_) | Event::Stderr(_) = running.next().await {} };
+        // Whatever has not ended by then does not read its input.
+        let _ = timeout(LEAVE, ended).await;
+    }
+
     async fn shell_is_ready(&mut self) -> Result<Option<RemoteProcess>, Failure> {
         let deadline = Instant::now() + self.limit;
         let how = match self.hear(None, deadline).await {

@@ -57,7 +57,8 @@ impl Session {
 
 /// Shell text that becomes the script. Around it two functions are defined: `wsexec_begun`, called
 /// once, right before the script takes the process over, and `wsexec_failed WORDS`, which does not
-/// return: [`refusal`] knows the words.
+/// return: [`refusal`] knows the words. Its own variables are `wsexec_file`, `wsexec_files`,
+/// `wsexec_umask` and `wsexec_word`.
 pub(in crate::ssh) fn body(command: &Command) -> String {
     let launch = &command.launch;
     let mut text = String::new();
@@ -81,12 +82,14 @@ pub(in crate::ssh) fn body(command: &Command) -> String {
         None => {
             // Accounts that are not for logins have a shell that runs nothing.
             text.push_str(
-                "case ${SHELL-} in ''|*/nologin|*/false) wsexec_l=/bin/sh;; *) wsexec_l=$SHELL;; esac\n\
-                 [ -x \"$wsexec_l\" ] || wsexec_l=/bin/sh\n",
+                "case ${SHELL-} in ''|*/nologin|*/false) wsexec_word=/bin/sh;; *) wsexec_word=$SHELL;; esac\n\
+                 [ -x \"$wsexec_word\" ] || wsexec_word=/bin/sh\n",
             );
             export(&launch.env, &mut text);
             let script = quoted(&command.script);
-            text.push_str(&format!("wsexec_begun; exec \"$wsexec_l\" -c {script}\n"));
+            text.push_str(&format!(
+                "wsexec_begun; exec \"$wsexec_word\" -c {script}\n"
+            ));
         }
         Some(words) if words.is_empty() => text.push_str("wsexec_failed line\n"),
         Some(words) => {
@@ -97,7 +100,7 @@ pub(in crate::ssh) fn body(command: &Command) -> String {
             }
             let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
             text.push_str(&format!(
-                "wsexec_begun; exec {} \"$wsexec_d/script\" 7>&7\n",
+                "wsexec_begun; exec {} \"$wsexec_file/script\" 7>&7\n",
                 words.join(" ")
             ));
         }
@@ -187,36 +190,36 @@ fn export(env: &[(String, String)], text: &mut String) {
     }
 }
 
-/// Puts the script into a private file, `$wsexec_d/script`. What removes it holds no output open,
+/// Puts the script into a private file, `$wsexec_file/script`. What removes it holds no output open,
 /// is no child of the script, and waits until the script and all that inherited its descriptor 7
 /// has ended, or it is told to end. What a machine's crash left is removed a month later.
 fn file(script: &str, text: &mut String) {
     text.push_str(
-        "wsexec_u=$(umask); umask 077\n\
-         case ${XDG_STATE_HOME-} in /*) wsexec_d=$XDG_STATE_HOME;; *) wsexec_d=${HOME:-/dev/null}/.local/state;; esac\n\
-         wsexec_b=$wsexec_d/wsexec\n",
+        "wsexec_umask=$(umask); umask 077\n\
+         case ${XDG_STATE_HOME-} in /*) wsexec_file=$XDG_STATE_HOME;; *) wsexec_file=${HOME:-/dev/null}/.local/state;; esac\n\
+         wsexec_files=$wsexec_file/wsexec\n",
     );
     text.push_str(&format!(
-        "wsexec_d=$wsexec_b/script-{0}\n\
-         wsexec_l=$({{ mkdir -p \"$wsexec_b\" && mkdir \"$wsexec_d\"; }} 2>&1) || wsexec_d=$(mktemp -d 2>/dev/null) \
-         || wsexec_failed file \"$wsexec_l\"\n\
-         wsexec_l=$({{ {{\n",
+        "wsexec_file=$wsexec_files/script-{0}\n\
+         wsexec_word=$({{ mkdir -p \"$wsexec_files\" && mkdir \"$wsexec_file\"; }} 2>&1) || wsexec_file=$(mktemp -d 2>/dev/null) \
+         || wsexec_failed file \"$wsexec_word\"\n\
+         wsexec_word=$({{ {{\n",
         unguessable()
     ));
     for piece in pieces(script) {
         text.push_str(&format!("printf %s {}\n", quoted(piece)));
     }
     text.push_str(
-        "} 2>/dev/null | cat > \"$wsexec_d/script\" && mkfifo \"$wsexec_d/end\"; } 2>&1) || {\n\
-         rm -rf \"$wsexec_d\"; wsexec_failed file \"$wsexec_l\"; }\n\
+        "} 2>/dev/null | cat > \"$wsexec_file/script\" && mkfifo \"$wsexec_file/end\"; } 2>&1) || {\n\
+         rm -rf \"$wsexec_file\"; wsexec_failed file \"$wsexec_word\"; }\n\
          ( (\n\
-         trap 'rm -rf \"$wsexec_d\"; exit 0' HUP INT QUIT TERM\n\
-         read -r wsexec_l < \"$wsexec_d/end\"\n\
-         rm -rf \"$wsexec_d\"\n\
-         find \"$wsexec_b\"/script-* -prune -mtime +30 -exec rm -rf {} +\n\
+         trap 'rm -rf \"$wsexec_file\"; exit 0' HUP INT QUIT TERM\n\
+         read -r wsexec_word < \"$wsexec_file/end\"\n\
+         rm -rf \"$wsexec_file\"\n\
+         find \"$wsexec_files\"/script-* -prune -mtime +30 -exec rm -rf {} +\n\
          ) </dev/null >/dev/null 2>&1 & )\n\
-         exec 7> \"$wsexec_d/end\"\n\
-         umask \"$wsexec_u\"\n",
+         exec 7> \"$wsexec_file/end\"\n\
+         umask \"$wsexec_umask\"\n",
     );
 }
 

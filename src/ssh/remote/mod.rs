@@ -9,10 +9,14 @@ mod check;
 mod deliver;
 mod hear;
 mod launch;
+mod session;
+mod terminate;
 
 pub use check::{Findings, RemoteClock};
 pub use deliver::Program;
 pub use launch::Command;
+pub use session::{Other, Whereabouts};
+pub use terminate::{FOREIGN, Finding, Left, Located};
 
 use super::Failure;
 use crate::domain::{Outcome, random_bytes};

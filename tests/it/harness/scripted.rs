@@ -29,6 +29,8 @@ pub enum Behaviour {
     OffersOtherMacs,
     /// It announces a packet of 4 GiB.
     AnnouncesHugePacket,
+    /// It shows a host key of somebody else, and a signature that proves nothing.
+    ShowsStolenKey,
     /// It never answers a login.
     StallsInLogin,
     /// It answers the request for a command neither with yes nor no.
@@ -111,6 +113,10 @@ async fn serve(mut stream: TcpStream, behaviour: Behaviour, config: Arc<Config>)
         Behaviour::StallsInKeyExchange | Behaviour::ClosesInKeyExchange => {
             &[BANNER, &kexinit("hmac-sha2-256")]
         }
+        Behaviour::ShowsStolenKey => {
+            let _ = show_stolen_key(&mut stream).await;
+            return;
+        }
         Behaviour::OffersOtherMacs => &[BANNER, &kexinit("umac-64@openssh.com")],
         Behaviour::AnnouncesHugePacket => &[BANNER, &[0xff; 64]],
         _ => {
@@ -138,6 +144,35 @@ async fn serve(mut stream: TcpStream, behaviour: Behaviour, config: Arc<Config>)
     {}
 }
 
+/// The host key that a server shows which does not hold it: 32 bytes of an ed25519 key.
+pub const STOLEN: [u8; 32] = [9; 32];
+
+async fn show_stolen_key(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(BANNER).await?;
+    stream.write_all(&kexinit("hmac-sha2-256")).await?;
+    // What the client says: its identification, its KEXINIT and its half of the key exchange.
+    let mut said = Vec::new();
+    while !said
+        .windows(6)
+        .any(|bytes| bytes == [30, 0, 0, 0, 32, bytes[5]])
+    {
+        if stream.read_buf(&mut said).await? == 0 {
+            return Ok(());
+        }
+    }
+    let string = |data: &[u8]| [&(data.len() as u32).to_be_bytes(), data].concat();
+    let name = string(b"ssh-ed25519");
+    let key = string(&[name.clone(), string(&STOLEN)].concat());
+    // A point of the curve: nobody needs to know its logarithm.
+    let ephemeral = string(&[9; 32]);
+    let signature = string(&[name, string(&[7; 64])].concat());
+    let reply = packet([&[31][..], &key, &ephemeral, &signature].concat());
+    stream.write_all(&reply).await?;
+    stream.write_all(&packet(vec![21])).await?;
+    while stream.read_buf(&mut said).await? > 0 && said.len() < 65536 {}
+    Ok(())
+}
+
 const BANNER: &[u8] = b"SSH-2.0-scripted\r\n";
 
 /// A packet with the algorithms of a server (RFC 4253 sections 6 and 7.1).
@@ -160,6 +195,11 @@ fn kexinit(mac: &str) -> Vec<u8> {
         payload.extend_from_slice(list.as_bytes());
     }
     payload.extend_from_slice(&[0; 5]);
+    packet(payload)
+}
+
+/// A packet in the clear.
+fn packet(mut payload: Vec<u8>) -> Vec<u8> {
     let padding = 8 - (payload.len() + 5) % 8 + 8;
     let mut packet = ((payload.len() + 1 + padding) as u32)
         .to_be_bytes()

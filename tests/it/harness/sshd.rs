@@ -164,11 +164,15 @@ impl Builder {
         config.push_str(&format!(
             "\nListenAddress {}\nPort {}\nPidFile none\nUsePAM no\nStrictModes no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\n\
-             MaxStartups 1000\nAuthorizedKeysFile {}\n",
+             AuthorizedKeysFile {}\n",
             address.ip(),
             address.port(),
             authorized_keys.display()
         ));
+        // Of this one the last value wins.
+        if !config.contains("MaxStartups") {
+            config.push_str("MaxStartups 1000\n");
+        }
         if self.user.is_none() {
             // A home of its own: the shell files of whoever runs the tests take their time.
             config.push_str(&format!("SetEnv HOME={}\n", dir.display()));

@@ -105,7 +105,7 @@ async fn a_signal_gets_through_while_input_waits() {
     let begun = Instant::now();
     let end = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        session.terminate(Duration::ZERO).await;
+        super::end(&mut session, Duration::ZERO).await;
         begun.elapsed()
     };
     let (_, (), told) = tokio::join!(drain(&mut running), give, end);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wsexec::config;
 use wsexec::domain::Outcome;
-use wsexec::ssh::{Connector, Event, Failure, Session, Target, Termination};
+use wsexec::ssh::{Connector, Event, Failure, Left, Session, Target};
 
 /// A second for each step, and a key that every scripted server takes.
 fn config() -> (config::Ssh, TempDir) {
@@ -71,6 +71,24 @@ async fn a_server_that_does_not_get_as_far_as_a_login_is_unreachable() {
         assert!(reason.contains(words), "{behaviour:?}: {reason}");
     };
     join_all(expected.into_iter().map(check)).await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_not_proved_is_told_as_such_and_not_handed_on() {
+    let failure = no_login(Behaviour::ShowsStolenKey).await;
+    let words = "could not prove that it holds its host key";
+    assert!(failure.reason.contains(words), "{}", failure.reason);
+    assert_eq!(failure.shown, None);
+    // Also where the key would be refused, or is the very one on record.
+    let server = Scripted::start(Behaviour::ShowsStolenKey).await;
+    let (config, _dir) = config();
+    let config = config::Ssh {
+        host_keys: config::HostKeys::Strict,
+        ..config
+    };
+    let failure = refusal(attempt(&config, &at(server.address())).await);
+    assert!(failure.reason.contains(words), "{}", failure.reason);
+    assert_eq!(failure.shown, None);
 }
 
 #[tokio::test]
@@ -194,9 +212,10 @@ async fn an_order_to_end_is_not_held_up_by_a_machine_that_is_silent() {
     let mut running = session.exec("true").await.unwrap();
     assert!(matches!(running.next().await, Event::Stdout(_)));
     let begun = Instant::now();
-    let end = session.terminate(Duration::ZERO);
+    let end = super::end(&mut session, Duration::ZERO);
     let end = tokio::time::timeout(Duration::from_secs(17), end).await;
-    assert!(matches!(end, Ok(Termination::Unconfirmed(_))), "{end:?}");
+    let end = end.expect("it is given up").left;
+    assert!(matches!(end, Left::Unasked(_)), "{end:?}");
     assert!(begun.elapsed() < Duration::from_secs(17));
 }
 

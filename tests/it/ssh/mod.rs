@@ -1,5 +1,6 @@
 //! The SSH seam against a real sshd and a server that misbehaves.
 
+mod busy;
 mod choice;
 mod commands;
 mod conformance;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use std::path::PathBuf;
 use std::time::Duration;
 use wsexec::config;
-use wsexec::ssh::{Connector, Event, Failure, Running, Session, Target};
+use wsexec::ssh::{Connector, Event, Failure, Finding, Running, Session, Target, Whereabouts};
 
 /// Short deadlines, the server's own client key, and a known_hosts file that is not there.
 pub fn config(sshd: &Sshd) -> config::Ssh {
@@ -94,6 +95,12 @@ pub async fn drain(running: &mut Running) -> Ran {
             }
         }
     }
+}
+
+/// Ends what this connection has started.
+pub async fn end(session: &mut Session, grace: Duration) -> Finding {
+    let here = Whereabouts::here(Duration::from_secs(60));
+    session.terminate(&here, None, grace).await
 }
 
 pub async fn run(session: &mut Session, command: &str) -> Ran {

@@ -4,7 +4,7 @@ use super::{Ran, config, drain, run, target};
 use crate::harness::sshd::{Builder, Sshd, throwaway_user};
 use std::path::Path;
 use std::time::Duration;
-use wsexec::ssh::{Connector, Event, Session, Target, Termination};
+use wsexec::ssh::{Connector, Event, Finding, Left, Session, Target};
 
 /// Says which program runs it, whichever shell that is. What follows keeps that program from
 /// putting `sh` into its own place.
@@ -30,11 +30,11 @@ fn servers(shell: &str) -> Vec<Sshd> {
 }
 
 /// Starts a script that says `up`, and ends it.
-async fn start_and_end(session: &mut Session, script: &str) -> (Termination, Ran) {
+async fn start_and_end(session: &mut Session, script: &str) -> (Finding, Ran) {
     let mut running = session.exec(script).await.unwrap();
     assert_eq!(running.next().await, Event::Stdout("up\n".into()));
     let grace = Duration::from_secs(5);
-    tokio::join!(session.terminate(grace), drain(&mut running))
+    tokio::join!(super::end(session, grace), drain(&mut running))
 }
 
 async fn serves(shell: &str) {
@@ -49,8 +49,8 @@ async fn serves(shell: &str) {
         assert_eq!(ran.stderr, b"", "{who}");
 
         let script = "echo up; sleep 86200 | cat; echo never";
-        let (termination, ran) = start_and_end(&mut session, script).await;
-        assert_eq!(termination, Termination::Confirmed, "{who}");
+        let (found, ran) = start_and_end(&mut session, script).await;
+        assert_eq!(found.left, Left::Nothing, "{who}");
         assert_ne!(ran.end, Some(Event::Exited(0)), "{who}");
         assert_eq!(ran.stdout, b"", "{who}");
     }
@@ -118,8 +118,8 @@ async fn a_shell_that_prints_on_its_start_is_part_of_the_output_and_of_nothing_e
         let mut running = session.exec("sleep 86201; echo never").await.unwrap();
         assert_eq!(running.next().await, Event::Stdout("welcome\n".into()));
         let grace = Duration::from_secs(5);
-        let (termination, ran) = tokio::join!(session.terminate(grace), drain(&mut running));
-        assert_eq!(termination, Termination::Confirmed, "{shell}");
+        let (found, ran) = tokio::join!(super::end(&mut session, grace), drain(&mut running));
+        assert_eq!(found.left, Left::Nothing, "{shell}");
         assert_eq!(ran.stdout, b"", "{shell}");
     }
 }
