@@ -80,7 +80,7 @@ pub struct Failure {
     /// With `host_key_refused`: the key that was shown, where the server has proved to hold it.
     pub shown: Option<HostKey>,
     /// The host and port of the jump that it happened at; none where that was the machine itself.
-    pub jump: Option<(String, u16)>,
+    pub jump: Option<Box<(String, u16)>>,
 }
 
 impl Failure {
