@@ -130,7 +130,7 @@ async fn failed(shared: &Shared, way: &[Hop], failure: &Failure) {
         return;
     };
     let shown = ShownKey {
-        key: key.clone(),
+        key: HostKey::clone(key),
         at: now,
     };
     let id = hop.instance.id.0;
