@@ -33,7 +33,7 @@ pub use pool::Lease;
 pub use remote::{
     Command, FOREIGN, Finding, Findings, Left, Located, Other, RemoteClock, Whereabouts,
 };
-pub use session::{Running, Session};
+pub use session::{Running, Seen, Session};
 
 use crate::config;
 use crate::domain::{HostKey, Outcome, RevokedKey, Secret, SshLibrary};
@@ -63,14 +63,6 @@ pub struct Target {
     /// The machine that this one is reached from (RFC 4254 section 7.2), with a login and a host
     /// key of its own.
     pub jump: Option<Box<Target>>,
-}
-
-impl Target {
-    /// Whether the way there ends at or leads through this place.
-    fn passes(&self, host: &str, port: u16) -> bool {
-        let here = self.host.eq_ignore_ascii_case(host) && self.port == port;
-        here || self.jump.as_ref().is_some_and(|it| it.passes(host, port))
-    }
 }
 
 /// Why no script runs, or why it is not known whether one does: with what became of the task, and the sentence for a person.
@@ -230,11 +222,6 @@ impl Connector {
     /// As [`Connector::connect`].
     pub async fn fresh(&self, target: &Target) -> Result<Lease, Failure> {
         pool::fresh(&self.inner, target).await
-    }
-
-    /// Drops the connections to and through this place that wait for their next use.
-    pub fn forget(&self, host: &str, port: u16) {
-        self.inner.pool.forget(host, port);
     }
 
     /// Connects, checks the host key, logs in.

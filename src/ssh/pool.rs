@@ -58,21 +58,6 @@ impl Pool {
         }
     }
 
-    /// Drops what waits for this machine, whoever the user is.
-    pub fn forget(&self, host: &str, port: u16) {
-        let mut state = self.state();
-        let mut gone = Vec::new();
-        state.idle.retain(|target, idle| {
-            let keep = !target.passes(host, port);
-            if !keep {
-                gone.append(idle);
-            }
-            keep
-        });
-        state.count -= gone.len();
-        state.limits.retain(|target, _| !target.passes(host, port));
-    }
-
     fn take(&self, key: &Target) -> Option<Idle> {
         let mut state = self.state();
         let mut closed = Vec::new();
@@ -221,9 +206,10 @@ async fn sweep(inner: Weak<Inner>) {
 /// right one, or a new one.
 pub(super) async fn lease(inner: &Arc<Inner>, target: &Target) -> Result<Lease, Failure> {
     let key = key(target);
-    if let Some(idle) = inner.pool.take(&key)
+    if let Some(mut idle) = inner.pool.take(&key)
         && connect::is_still_right(inner, target, &idle.session).await
     {
+        idle.session.reused = true;
         return Ok(Lease {
             session: idle.session,
             key,
