@@ -4,6 +4,7 @@
 //! `cargo bench --bench trust -- [a|b|c|d|e]...` measures the named ones, or all.
 
 mod cancels;
+mod detached;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod many;
@@ -20,9 +21,10 @@ fn main() -> ExitCode {
     }
     harness::figures(
         "trust",
-        &["a", "c", "d", "e"],
+        &["a", "b", "c", "d", "e"],
         async |figure| match figure {
             "a" => cancels::measure().await,
+            "b" => detached::measure().await,
             "c" => pool::measure().await,
             "d" => silent::measure().await,
             _ => many::measure().await,

@@ -4,7 +4,7 @@ use super::{Shared, target};
 use crate::domain::{
     Become, Check, CheckFinding, CheckRequest, CheckStep, Error, InstanceId, Kind, Outcome, Result,
 };
-use crate::ssh::{Failure, Findings, RemoteClock, Session};
+use crate::ssh::{Failure, Findings, Lease, RemoteClock, Session};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -84,7 +84,7 @@ async fn try_become(
     id: InstanceId,
     request: &CheckRequest,
     become_user: &Become,
-    mut session: Session,
+    mut session: Lease,
 ) -> std::result::Result<(), Failure> {
     let password = match &become_user.password {
         Some(name) => Some(shared.connector.become_password(name).await?),

@@ -6,7 +6,7 @@ use super::remains::{Remains, after_the_end};
 use super::run::{Run, Until};
 use crate::config::Orphans;
 use crate::domain::{Ending, Outcome, RemoteProcess, Task};
-use crate::ssh::{Finding, Left, Located, Running, Session};
+use crate::ssh::{Finding, Lease, Left, Located, Running, Session};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -22,7 +22,7 @@ impl<'a> Run<'a> {
     /// Ends what the script has started on the machine, and takes its last words meanwhile.
     pub(super) async fn end(
         &mut self,
-        session: Session,
+        session: Lease,
         running: Option<Running>,
         cause: Cause,
     ) -> Ending {
@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
     }
 
     /// What became of a script whose connection broke: its machine is asked over another one.
-    pub(super) async fn lost(&mut self, session: Session, how: &str) -> Ending {
+    pub(super) async fn lost(&mut self, session: Lease, how: &str) -> Ending {
         let remains = self.remains(&session);
         drop(session);
         if self.output.due().is_some() {
@@ -134,20 +134,24 @@ pub async fn what_became(
 }
 
 /// Learns where a script runs that goes on for longer than a moment, and keeps it: in the store,
-/// for the next server, and in `process`. Never returns.
+/// for the next server, and in `process`; `asking` is true while the machine has not answered.
+/// Never returns.
 pub async fn locate(
     shared: &Shared,
     task: &Task,
     session: &mut Session,
     process: &mut Option<RemoteProcess>,
+    asking: &mut bool,
 ) -> Infallible {
     sleep(SHORT).await;
     if process.is_none() && !shared.mutes.holds(task.instance, &task.user) {
+        *asking = true;
         match session.locate().await {
             Located::Process(found) => *process = Some(found),
             Located::Never => shared.mutes.insert(task.instance, &task.user),
             Located::Unknown => {}
         }
+        *asking = false;
     }
     if let Some(found) = process
         && let Err(error) = shared.store.record_process(task.id, found.clone()).await

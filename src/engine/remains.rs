@@ -3,7 +3,7 @@
 
 use super::{LAST_WORDS, Shared, target};
 use crate::domain::{Become, InstanceId, Outcome, RemoteProcess, Task};
-use crate::ssh::{FOREIGN, Finding, Left, Other, Session, Whereabouts};
+use crate::ssh::{FOREIGN, Finding, Lease, Left, Other, Session, Whereabouts};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -48,12 +48,7 @@ impl<'a> Remains<'a> {
 
     /// Ends it, and looks what is left. `first` is the connection that started it, where there
     /// still is one; `patience` is how long another one may take.
-    pub async fn end(
-        &self,
-        first: Option<Session>,
-        grace: Duration,
-        patience: Duration,
-    ) -> Finding {
+    pub async fn end(&self, first: Option<Lease>, grace: Duration, patience: Duration) -> Finding {
         let Some(mut first) = first else {
             return match self.reach(patience).await {
                 Ok(mut session) => self.end_over(&mut session, false, grace).await,
@@ -121,7 +116,7 @@ impl<'a> Remains<'a> {
     }
 
     /// Connects again, and again, until it is known whether that can be done.
-    async fn reach(&self, patience: Duration) -> Result<Session, String> {
+    async fn reach(&self, patience: Duration) -> Result<Lease, String> {
         if self.process.is_none() && self.connection.is_none() {
             return Err(NOWHERE.into());
         }

@@ -5,7 +5,7 @@ use super::output::Output;
 use super::slots::Place;
 use super::{Shared, target};
 use crate::domain::{Ending, Instance, Outcome, RemoteProcess, Stream, Task};
-use crate::ssh::{Event, Failure, Running, Session};
+use crate::ssh::{Event, Failure, Lease, Running};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -88,21 +88,40 @@ impl Run<'_> {
             Ok(command) => command,
             Err(failure) => return aborted(failure),
         };
-        let connected = tokio::select! {
-            biased;
-            cause = self.told_to_end() => return self.ended_before_it_began(cause),
-            connected = target::connect(self.shared, self.instance.id, &self.task.user) => connected,
-        };
-        let mut session = match connected {
-            Ok(session) => session,
-            Err(failure) => return aborted(failure),
-        };
-        self.begun = Instant::now();
-        // From here on the script may run, whatever the answer says.
-        let started = tokio::select! {
-            biased;
-            cause = self.told_to_end() => Err(cause),
-            started = session.start(&command) => Ok(started),
+        let mut reuse = true;
+        let (session, started) = loop {
+            let (shared, id, user) = (self.shared, self.instance.id, &self.task.user);
+            let connected = async {
+                match reuse {
+                    true => target::lease(shared, id, user).await,
+                    false => target::connect(shared, id, user).await,
+                }
+            };
+            let connected = tokio::select! {
+                biased;
+                cause = self.told_to_end() => return self.ended_before_it_began(cause),
+                connected = connected => connected,
+            };
+            let mut session = match connected {
+                Ok(session) => session,
+                Err(failure) => return aborted(failure),
+            };
+            self.begun = Instant::now();
+            let before = session.commands();
+            // From here on the script may run, whatever the answer says.
+            let started = tokio::select! {
+                biased;
+                cause = self.told_to_end() => Err(cause),
+                started = session.start(&command) => Ok(started),
+            };
+            // A connection that has waited may be dead, or have no place left: nothing was sent.
+            let unsent = matches!(started, Ok(Err(_))) && session.commands() == before;
+            if unsent && session.took().is_none() {
+                session.release();
+                reuse = false;
+                continue;
+            }
+            break (session, started);
         };
         // It may hold much to read, which is on its way now.
         drop(command);
@@ -117,9 +136,10 @@ impl Run<'_> {
     }
 
     /// Takes what the script writes until it ends, or is told to and has.
-    async fn follow(&mut self, mut session: Session, mut running: Running) -> Ending {
+    async fn follow(&mut self, mut session: Lease, mut running: Running) -> Ending {
         let (shared, task) = (self.shared, self.task.clone());
         let mut process = running.process().cloned();
+        let mut asking = false;
         let told = self.told_to_end();
         self.heard.send_replace(Instant::now());
         let silent = silent(self.heard.subscribe(), self.shared.config.silence_timeout);
@@ -127,7 +147,7 @@ impl Run<'_> {
             tokio::select! {
                 cause = told => cause,
                 () = silent => Cause::Silent,
-                never = locate(shared, &task, &mut session, &mut process) => match never {},
+                never = locate(shared, &task, &mut session, &mut process, &mut asking) => match never {},
             }
         };
         let until = self.take_until(&mut running, stop).await;
@@ -138,7 +158,13 @@ impl Run<'_> {
                 self.lost(session, how).await
             }
             Until::Ended(ending) if running.was_cut() => ending.with_reason(LEFT_BEHIND),
-            Until::Ended(ending) => ending,
+            Until::Ended(ending) => {
+                drop(running);
+                if !asking {
+                    session.release();
+                }
+                ending
+            }
             Until::Stopped(cause) => {
                 // Where the script has ended by itself and only something that it left behind
                 // goes on, the script's own end stands.

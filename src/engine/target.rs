@@ -3,16 +3,26 @@
 
 use super::Shared;
 use crate::domain::{Hop, HostKey, Instance, InstanceId, InstanceState, Outcome, ShownKey};
-use crate::ssh::{Failure, Session, Target};
-use std::time::Duration;
-use tokio::time::Instant;
+use crate::ssh::{Failure, Lease, Target};
 
 /// Connects to an instance as a user, by the way that it has now. The first key that a machine
 /// proves to hold is recorded before anything is run.
 ///
 /// # Errors
 /// With the outcome and the reason that the task gets.
-pub async fn connect(shared: &Shared, id: InstanceId, user: &str) -> Result<Session, Failure> {
+pub async fn connect(shared: &Shared, id: InstanceId, user: &str) -> Result<Lease, Failure> {
+    reach(shared, id, user, false).await
+}
+
+/// As [`connect`], over a connection that waits for its next use, where there is one.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn lease(shared: &Shared, id: InstanceId, user: &str) -> Result<Lease, Failure> {
+    reach(shared, id, user, true).await
+}
+
+async fn reach(shared: &Shared, id: InstanceId, user: &str, reuse: bool) -> Result<Lease, Failure> {
     let way = shared.store.way(id).await.map_err(|error| {
         tracing::error!(instance = id.0, %error, "cannot read the way to an instance");
         Failure::new(
@@ -23,11 +33,14 @@ pub async fn connect(shared: &Shared, id: InstanceId, user: &str) -> Result<Sess
     })?;
     require_active(&way)?;
     let target = target(shared, &way, user)?;
-    let begun = Instant::now();
-    match shared.connector.connect(&target).await {
-        Ok(session) => {
-            arrived(shared, &way, &session, begun.elapsed()).await?;
-            Ok(session)
+    let connected = match reuse {
+        true => shared.connector.lease(&target).await,
+        false => shared.connector.fresh(&target).await,
+    };
+    match connected {
+        Ok(lease) => {
+            arrived(shared, &way, &lease).await?;
+            Ok(lease)
         }
         Err(failure) => {
             failed(shared, &way, &failure).await;
@@ -85,19 +98,17 @@ fn target(shared: &Shared, way: &[Hop], user: &str) -> Result<Target, Failure> {
 }
 
 /// Notes that each machine on the way was seen, and with which key.
-async fn arrived(
-    shared: &Shared,
-    way: &[Hop],
-    session: &Session,
-    took: Duration,
-) -> Result<(), Failure> {
+async fn arrived(shared: &Shared, way: &[Hop], lease: &Lease) -> Result<(), Failure> {
     let now = shared.clock.now();
-    for (n, (hop, (key, library))) in way.iter().zip(session.way()).enumerate() {
+    for (n, (hop, seen)) in way.iter().zip(lease.way()).enumerate() {
         let id = hop.instance.id;
-        shared
-            .health
-            .seen(id, now, (n == 0).then_some(took), library);
-        trust(shared, &hop.instance, key).await?;
+        let took = lease.took().filter(|_| n == 0);
+        shared.health.seen(id, now, took, seen.library);
+        // What an authority vouches for is not held against the next key that it certifies.
+        match seen.certified {
+            true => forget_shown(shared, &hop.instance).await,
+            false => trust(shared, &hop.instance, seen.host_key).await?,
+        }
     }
     Ok(())
 }
@@ -120,7 +131,7 @@ async fn failed(shared: &Shared, way: &[Hop], failure: &Failure) {
         return;
     };
     let shown = ShownKey {
-        key: key.clone(),
+        key: HostKey::clone(key),
         at: now,
     };
     let id = hop.instance.id.0;
@@ -138,11 +149,7 @@ async fn failed(shared: &Shared, way: &[Hop], failure: &Failure) {
 /// another one that was shown has made known.
 async fn trust(shared: &Shared, instance: &Instance, key: &HostKey) -> Result<(), Failure> {
     if instance.host_key.is_some() {
-        if instance.shown_key.is_some()
-            && let Err(error) = shared.store.note_shown_key(instance, None).await
-        {
-            tracing::warn!(instance = instance.id.0, %error, "cannot forget a key that was shown");
-        }
+        forget_shown(shared, instance).await;
         return Ok(());
     }
     let now = shared.clock.now();
@@ -169,5 +176,15 @@ async fn trust(shared: &Shared, instance: &Instance, key: &HostKey) -> Result<()
                 "The instance's first host key could not be recorded, so nothing was run. Post the task again.",
             ))
         }
+    }
+}
+
+/// The machine has shown a trusted key since.
+async fn forget_shown(shared: &Shared, instance: &Instance) {
+    if instance.shown_key.is_none() {
+        return;
+    }
+    if let Err(error) = shared.store.note_shown_key(instance, None).await {
+        tracing::warn!(instance = instance.id.0, %error, "cannot forget a key that was shown");
     }
 }

@@ -213,6 +213,7 @@ impl<'a> Attempts<'a> {
             scripts: Vec::new(),
             commands: 0,
             refused: false,
+            reused: false,
             guard,
             outer: None,
         })

@@ -33,7 +33,7 @@ pub use pool::Lease;
 pub use remote::{
     Command, FOREIGN, Finding, Findings, Left, Located, Other, RemoteClock, Whereabouts,
 };
-pub use session::{Running, Session};
+pub use session::{Running, Seen, Session};
 
 use crate::config;
 use crate::domain::{HostKey, Outcome, RevokedKey, Secret, SshLibrary};
@@ -86,9 +86,9 @@ pub struct Failure {
     /// sessions on it. Nothing was sent: another connection may do.
     pub channel_refused: bool,
     /// With `host_key_refused`: the key that was shown, where the server has proved to hold it.
-    pub shown: Option<HostKey>,
+    pub shown: Option<Box<HostKey>>,
     /// The host and port of the jump that it happened at; none where that was the machine itself.
-    pub jump: Option<(String, u16)>,
+    pub jump: Option<Box<(String, u16)>>,
 }
 
 impl Failure {

@@ -58,19 +58,18 @@ impl Pool {
         }
     }
 
-    /// Drops what waits for this machine, whoever the user is.
+    /// Drops what waits for this machine or leads through it, whoever the user is.
     pub fn forget(&self, host: &str, port: u16) {
         let mut state = self.state();
-        let mut gone = Vec::new();
-        state.idle.retain(|target, idle| {
-            let keep = !target.passes(host, port);
-            if !keep {
-                gone.append(idle);
-            }
-            keep
-        });
-        state.count -= gone.len();
+        let before = std::mem::take(&mut state.idle);
+        let (gone, kept) = before
+            .into_iter()
+            .partition(|(target, _)| target.passes(host, port));
+        state.idle = kept;
         state.limits.retain(|target, _| !target.passes(host, port));
+        state.count = state.idle.values().map(Vec::len).sum();
+        drop(state);
+        let _: HashMap<_, _> = gone;
     }
 
     fn take(&self, key: &Target) -> Option<Idle> {
@@ -221,9 +220,10 @@ async fn sweep(inner: Weak<Inner>) {
 /// right one, or a new one.
 pub(super) async fn lease(inner: &Arc<Inner>, target: &Target) -> Result<Lease, Failure> {
     let key = key(target);
-    if let Some(idle) = inner.pool.take(&key)
+    if let Some(mut idle) = inner.pool.take(&key)
         && connect::is_still_right(inner, target, &idle.session).await
     {
+        idle.session.reused = true;
         return Ok(Lease {
             session: idle.session,
             key,

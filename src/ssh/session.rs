@@ -18,9 +18,24 @@ use tokio_util::task::TaskTracker;
 const SILENCE: Duration = Duration::from_secs(5);
 /// After the exit status, how long such a thing may go on writing.
 const AFTERMATH: Duration = Duration::from_secs(30);
+/// How long a connection that has waited for its use gets to show that it is alive, by opening a
+/// channel.
+const REUSED: Duration = Duration::from_secs(5);
 /// How long a signal may take to be on its way: the connection can be held up by output that
 /// nobody takes.
 const SIGNAL: Duration = Duration::from_secs(5);
+
+/// What a connection has shown of a machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// The key that it has proved to hold.
+    pub host_key: &'a HostKey,
+    /// Whether that is right because an authority has certified it, and not because it is on
+    /// record.
+    pub certified: bool,
+    /// What the connection is made with.
+    pub library: SshLibrary,
+}
 
 /// A connection that is logged in. It is closed, socket and all, when it is dropped.
 pub struct Session {
@@ -34,6 +49,8 @@ pub struct Session {
     pub(super) commands: u32,
     /// Whether the machine has refused one, for want of a place.
     pub(super) refused: bool,
+    /// Whether it has waited for this use, and may be dead without having said so.
+    pub(super) reused: bool,
     /// What brings input to the commands.
     pub(super) spawned: TaskTracker,
     /// Ends the stream on drop, which is what ends the library's spawned work.
@@ -59,11 +76,15 @@ impl Session {
         self.connection.library()
     }
 
-    /// The host keys of the machines on the way, each with what the connection is made with: this
-    /// one's, then its jump's, to the one that is reached directly.
-    pub fn way(&self) -> impl Iterator<Item = (&HostKey, SshLibrary)> {
+    /// What was seen of the machines on the way: of this one, then of its jump, to the one that is
+    /// reached directly.
+    pub fn way(&self) -> impl Iterator<Item = Seen<'_>> {
         let sessions = std::iter::successors(Some(self), |session| session.outer.as_deref());
-        sessions.map(|session| (&session.host_key, session.library()))
+        sessions.map(|session| Seen {
+            host_key: &session.host_key,
+            certified: session.shared.is_certified(),
+            library: session.library(),
+        })
     }
 
     /// A TCP connection from this machine to another (RFC 4254 section 7.2).
@@ -116,7 +137,11 @@ impl Session {
         let limit = self.start_timeout;
         let deadline = Instant::now() + limit;
         let seconds = limit.as_secs_f32();
-        let mut opened = match timeout_at(deadline, self.open_channel()).await {
+        let proved = match self.reused {
+            true => deadline.min(Instant::now() + REUSED),
+            false => deadline,
+        };
+        let mut opened = match timeout_at(proved, self.open_channel()).await {
             Ok(opened) => opened?,
             Err(_) => {
                 return Err(start_failed(format!(
@@ -166,8 +191,9 @@ impl Session {
         }
     }
 
-    /// How many channels were opened for commands.
-    pub(super) fn commands(&self) -> u32 {
+    /// How many channels were opened for commands. Where one is not started and this stays what it
+    /// was, nothing was sent.
+    pub fn commands(&self) -> u32 {
         self.commands
     }
 
@@ -186,7 +212,7 @@ impl Session {
 
     /// Whether the machine's key is right because an authority has certified it, and not because
     /// it is on record.
-    pub fn is_certified(&self) -> bool {
+    pub(super) fn is_certified(&self) -> bool {
         self.shared.is_certified()
     }
 

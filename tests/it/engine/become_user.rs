@@ -289,6 +289,22 @@ async fn doas_does_as_well_where_it_asks_for_no_password() {
         (&json!("daemon\ninput"), &json!(2)),
         "{task:#}"
     );
+    // A user without a home that it may write to.
+    let way = json!({"become": {"method": "doas", "user": "daemon"}, "interpreter": "sh -e"});
+    let task = machine
+        .run("cd /; echo \"$0 $(id -un)\"; false; echo no", way)
+        .await;
+    let stdout = task["stdout"].as_str().unwrap();
+    assert!(
+        stdout.ends_with("/script daemon\n") && task["rc"] == 1,
+        "{task:#}"
+    );
+    let file = std::path::Path::new(stdout.split(' ').next().unwrap());
+    super::wait_for(
+        || !file.parent().unwrap().exists(),
+        "the removal of the script's file",
+    )
+    .await;
     let refusals = [
         (
             "games",

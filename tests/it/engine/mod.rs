@@ -2,6 +2,7 @@
 
 mod become_user;
 mod cancel;
+mod detached;
 mod dropped;
 mod host_keys;
 mod logs;
