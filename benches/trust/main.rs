@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench trust -- [a|b|c|d|e]...` measures the named ones, or all.
 
+mod cancels;
+mod detached;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod many;
@@ -17,9 +19,15 @@ fn main() -> ExitCode {
     if let Some(code) = simulated::serve() {
         return code;
     }
-    harness::figures("trust", &["c", "d", "e"], async |figure| match figure {
-        "c" => pool::measure().await,
-        "d" => silent::measure().await,
-        _ => many::measure().await,
-    })
+    harness::figures(
+        "trust",
+        &["a", "b", "c", "d", "e"],
+        async |figure| match figure {
+            "a" => cancels::measure().await,
+            "b" => detached::measure().await,
+            "c" => pool::measure().await,
+            "d" => silent::measure().await,
+            _ => many::measure().await,
+        },
+    )
 }

@@ -2,7 +2,7 @@ use super::body::opened;
 use super::param::Header;
 use super::range::{ByteRange, Unsatisfiable};
 use super::refusal::header;
-use crate::domain::{Error, Gap, Kind, Result, Stream, Task};
+use crate::domain::{Error, Gap, Kind, Mode, Result, Stream, Task};
 use crate::service::{OutputReader, View};
 use bytes::Bytes;
 use futures_util::stream;
@@ -72,6 +72,10 @@ fn head(task: &Task, view: View, gaps: &[Gap]) -> ResponseBuilder {
             "Content-Disposition",
             format!("attachment; filename=\"{name}\""),
         );
+    // How both streams lie within each other is known only where they came over one connection.
+    if view == View::Both && task.mode == Mode::Detached {
+        response = response.header("Wsexec-Order", "approximate");
+    }
     for gap in gaps {
         response = response.header("Wsexec-Gap", format!("{},{}", gap.offset, gap.length));
     }
@@ -175,6 +179,11 @@ fn response(status: u16, description: &'static str) -> MetaResponse {
              it. Where both streams are read, once for each that has a gap.",
         ),
     ];
+    headers.push(header::<String>(
+        "Wsexec-Order",
+        "`approximate` where both streams of a detached run are read: each is exact, and how they lie \
+         within each other is not.",
+    ));
     if status == 206 {
         headers.push(header::<String>("Content-Range", "Which bytes these are."));
     }

@@ -6,6 +6,7 @@
 mod cancel;
 mod check;
 mod command;
+mod detached;
 mod end;
 mod feed;
 mod health;
@@ -107,6 +108,7 @@ impl Engine {
             work: TaskTracker::new(),
             over: CancellationToken::new(),
         });
+        detached::take_up(&shared).await?;
         recover::begin(&shared).await?;
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
         shared.work.spawn(health::keep(Arc::clone(&shared)));

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// The longest end of a stream that is kept apart from its head, in bytes: what is held in memory
 /// between two writes, for each stream of each run.
-const TAIL: u64 = 1024 * 1024;
+pub const TAIL: u64 = 1024 * 1024;
 /// How long the first bytes wait for company.
 const FIRST: Duration = Duration::from_millis(50);
 /// How long between two writes.
@@ -93,6 +93,26 @@ impl Output {
         }
     }
 
+    /// For streams of which so many bytes are stored, and whose bounds somebody else keeps: all that
+    /// is pushed is kept, and never more than `most` bytes a stream may be.
+    pub fn resumed(most: u64, stored: [u64; 2]) -> Self {
+        Self {
+            head: most,
+            tail: 0,
+            streams: stored.map(|start| Pending {
+                start,
+                ..Pending::default()
+            }),
+            at: stored.iter().sum(),
+            ..Self::new(0)
+        }
+    }
+
+    /// How many bytes of a stream came.
+    pub fn end(&self, stream: Stream) -> u64 {
+        self.streams[stream as usize].end()
+    }
+
     /// All bytes that came on both streams.
     pub fn bytes(&self) -> u64 {
         self.at
@@ -174,6 +194,7 @@ impl Output {
             totals: [stdout.end(), stderr.end()],
             head: self.head,
             tail: self.tail,
+            gaps: None,
         });
         self.unsent = Some(Arc::clone(&write));
         write

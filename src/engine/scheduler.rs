@@ -1,4 +1,5 @@
-use super::{Shared, run};
+use super::{Shared, detached, run};
+use crate::domain::Mode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -77,9 +78,27 @@ async fn claim(shared: &Arc<Shared>) -> bool {
             for (task, instance) in claims.claimed {
                 let place = shared.slots.take(instance.id);
                 let cancel = shared.cancels.register(task.id);
-                shared
-                    .work
-                    .spawn(run::run(Arc::clone(shared), task, instance, cancel, place));
+                let shared = Arc::clone(shared);
+                match task.mode {
+                    Mode::Attached => shared.work.spawn(run::run(
+                        Arc::clone(&shared),
+                        task,
+                        instance,
+                        cancel,
+                        place,
+                    )),
+                    Mode::Detached => {
+                        let claimed = detached::Claimed {
+                            task,
+                            instance,
+                            cancel,
+                            place,
+                        };
+                        shared
+                            .work
+                            .spawn(detached::run(Arc::clone(&shared), claimed, false))
+                    }
+                };
             }
             claims
                 .more

@@ -17,7 +17,8 @@ impl Service {
     }
 
     /// Approves, replaces or revokes the host key with this fingerprint, and notes it in the audit
-    /// trail. What is connected to the instance runs on; the next connection is judged anew.
+    /// trail. What runs there runs on; whatever comes next is judged anew, also where a connection
+    /// waits for its next use.
     ///
     /// # Errors
     /// `Invalid`, `NotFound`, `PreconditionFailed`; `Conflict` where it is not the key that the

@@ -95,7 +95,7 @@ pub fn at_jump(jump: &Target, failure: Failure) -> Failure {
     }
     Failure {
         reason: format!("The jump {}: {}", at(jump), failure.reason),
-        jump: Some((jump.host.clone(), jump.port)),
+        jump: Some(Box::new((jump.host.clone(), jump.port))),
         ..failure
     }
 }

@@ -3,7 +3,7 @@ use super::output_read::{Stored, chunk_before, read};
 use super::output_runs::encode;
 use super::tasks::figure_columns;
 use super::{Store, amendments};
-use crate::domain::{Result, Stream, Task, TaskId};
+use crate::domain::{Gap, Result, Stream, Task, TaskId};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
@@ -35,6 +35,9 @@ pub struct OutputWrite {
     pub head: u64,
     /// How many bytes are kept of a stream's end, once it is longer than both.
     pub tail: u64,
+    /// What was left out before it came here. Where this is told, head and tail count for nothing:
+    /// all that came is kept.
+    pub gaps: Option<[Option<Gap>; 2]>,
 }
 
 /// What a read gives, in order.
@@ -83,6 +86,11 @@ pub(super) fn write(c: &Connection, task: TaskId, write: &OutputWrite) -> Result
             ])?;
     }
     for (stream, total) in Stream::ALL.into_iter().zip(write.totals) {
+        if let Some(gaps) = write.gaps {
+            let gap = gaps[stream as usize].map(|gap| (gap.offset, gap.length));
+            set_figures(c, task, stream, total, gap)?;
+            continue;
+        }
         let mut gap = None;
         if total > write.head + write.tail {
             c.prepare_cached("DELETE FROM output WHERE task = ?1 AND stream = ?2 AND \"offset\" >= ?3 AND \"offset\" + length <= ?4")?
@@ -108,7 +116,7 @@ pub(super) fn write(c: &Connection, task: TaskId, write: &OutputWrite) -> Result
 /// Cuts the tail to its exact length, at the end of a task.
 pub(super) fn settle(c: &Connection, task: TaskId, write: &OutputWrite) -> Result<(), Fault> {
     for (stream, total) in Stream::ALL.into_iter().zip(write.totals) {
-        if total <= write.head + write.tail {
+        if write.gaps.is_some() || total <= write.head + write.tail {
             continue;
         }
         let keep_from = total - write.tail;

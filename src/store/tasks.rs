@@ -425,6 +425,21 @@ impl Store {
         .await
     }
 
+    /// Says what a running task waits for, or takes that away.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn note_task(&self, id: TaskId, reason: Option<String>) -> Result<()> {
+        self.write(move |c| {
+            c.prepare_cached(
+                "UPDATE tasks SET reason = ?2, version = version + 1 WHERE id = ?1 AND state = 'CURRENT'",
+            )?
+            .execute(params![id.0, reason])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Every task that is CURRENT, with its instance, which cannot be removed meanwhile.
     ///
     /// # Errors

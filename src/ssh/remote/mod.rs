@@ -7,6 +7,7 @@
 mod become_user;
 mod check;
 mod deliver;
+pub mod detached;
 mod hear;
 mod launch;
 mod session;

@@ -209,6 +209,8 @@ async fn ctrl_c_cancels_the_script() {
     let said = process.said().await;
     assert_eq!(said.code, Some(125));
     assert_eq!(said.text(), "begun\n");
+    let told = "Cancelled on request. Nothing of its session is left on the instance.";
+    assert!(said.stderr.contains(told), "{}", said.stderr);
     assert_eq!(place.task().await["outcome"], "cancelled");
 }
 

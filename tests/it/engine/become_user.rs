@@ -1,6 +1,6 @@
 //! Scripts that become another user, by the machine's own sudo and doas.
 
-use super::on;
+use super::{cancel, located, on, runs, wait_for};
 use crate::harness::app::App;
 use crate::harness::sshd::Sshd;
 use crate::harness::users::{User, throwaway_user};
@@ -289,6 +289,22 @@ async fn doas_does_as_well_where_it_asks_for_no_password() {
         (&json!("daemon\ninput"), &json!(2)),
         "{task:#}"
     );
+    // A user without a home that it may write to.
+    let way = json!({"become": {"method": "doas", "user": "daemon"}, "interpreter": "sh -e"});
+    let task = machine
+        .run("cd /; echo \"$0 $(id -un)\"; false; echo no", way)
+        .await;
+    let stdout = task["stdout"].as_str().unwrap();
+    assert!(
+        stdout.ends_with("/script daemon\n") && task["rc"] == 1,
+        "{task:#}"
+    );
+    let file = std::path::Path::new(stdout.split(' ').next().unwrap());
+    super::wait_for(
+        || !file.parent().unwrap().exists(),
+        "the removal of the script's file",
+    )
+    .await;
     let refusals = [
         (
             "games",
@@ -359,4 +375,52 @@ async fn the_process_that_leads_the_scripts_session_is_told() {
             assert!(told.connection.unwrap().ends_with(&port));
         }
     }
+}
+
+/// Runs a script as root that does not mind TERM, until it is known where.
+async fn deaf_as_root(machine: &Machine, marker: &str) -> i64 {
+    let script = format!("trap '' TERM; sleep {marker} | sleep {marker}; sleep {marker}");
+    let task = json!({
+        "name": "test", "instance": machine.instance, "user": machine.sshd.user(), "script": script,
+        "become": {"user": "root", "password": "right"},
+    });
+    let id = machine.app.post_task(task).await["id"].as_i64().unwrap();
+    located(&machine.app, id).await;
+    wait_for(|| runs(&format!("sleep\0{marker}")), "the script").await;
+    id
+}
+
+#[tokio::test]
+async fn what_runs_as_another_user_is_ended_by_that_user() {
+    // With use_pty a script's session is not the login's.
+    for (defaults, marker) in [("!use_pty", "87301"), ("use_pty", "87302")] {
+        let rules = format!("Defaults:USER {defaults}\nUSER ALL=(ALL) ALL");
+        let Some(machine) = Machine::with(&rules).await else {
+            return;
+        };
+        let id = deaf_as_root(&machine, marker).await;
+        cancel(&machine.app, id).await;
+        let task = machine.app.wait_ended(id).await;
+        assert_eq!(
+            task["reason"], "Cancelled on request. Nothing of its session is left on the instance.",
+            "{defaults}"
+        );
+        assert!(!runs(&format!("sleep\0{marker}")), "{defaults}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_crash_what_runs_as_another_user_is_ended_by_that_user() {
+    let rules = "Defaults:USER use_pty\nUSER ALL=(ALL) ALL";
+    let Some(mut machine) = Machine::with(rules).await else {
+        return;
+    };
+    let id = deaf_as_root(&machine, "87303").await;
+    cancel(&machine.app, id).await;
+    machine.app.kill9().await;
+    assert!(runs("sleep\x0087303"));
+    machine.app.restart().await;
+    let task = machine.app.wait_ended(id).await;
+    assert_eq!(task["outcome"], "cancelled", "{task:#}");
+    assert!(!runs("sleep\x0087303"), "{task:#}");
 }

@@ -2,6 +2,8 @@
 
 mod become_user;
 mod cancel;
+mod detached;
+mod dropped;
 mod host_keys;
 mod logs;
 mod order;
@@ -64,4 +66,36 @@ fn runs(marker: &str) -> bool {
         std::fs::read(process.path().join("cmdline"))
             .is_ok_and(|line| String::from_utf8_lossy(&line).contains(marker))
     })
+}
+
+/// The process that leads a running task's session, once the server has it on record.
+async fn located(app: &App, id: i64) -> u32 {
+    let begin = Instant::now();
+    loop {
+        let store = rusqlite::Connection::open(app.data().join("wsexec.db")).expect("the store");
+        let pid: Option<u32> = store
+            .query_row("SELECT process_pid FROM tasks WHERE id = ?1", [id], |row| {
+                row.get(0)
+            })
+            .expect("the task");
+        if let Some(pid) = pid {
+            return pid;
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "it is not located"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Kills a process of this machine.
+fn kill(pid: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = Pid::from_raw(pid.try_into().expect("a process")).expect("a process");
+    kill_process(pid, Signal::KILL).expect("it runs");
+}
+
+fn reason(task: &Value) -> &str {
+    task["reason"].as_str().unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-use super::{cancel, is_current, on, post, runs, wait_for, wait_for_file};
+use super::{cancel, is_current, kill, located, on, post, reason, runs, wait_for, wait_for_file};
 use crate::harness::app::App;
-use crate::harness::sshd::Sshd;
+use crate::harness::sshd::{Sshd, throwaway_user};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn after_a_crash_what_ran_is_lost_with_its_output_and_what_waited_runs_once() {
@@ -110,6 +110,101 @@ async fn a_stop_answers_whoever_waits_at_once() {
     );
     assert_eq!(cancel(&app, id).await.0, 200);
     assert!(app.wait_exit().await.success());
+}
+
+/// The reason of a run that outlived its server begins so.
+const STOPPED: &str =
+    "The server stopped without recording the end of this run; it is not started again by itself. ";
+
+/// Runs a script until it was located, and crashes the server; what is to be the task's end then.
+async fn crashed(config: &str, script: &str, meanwhile: impl Fn(u32)) -> (Sshd, App, Value) {
+    let sshd = Sshd::start();
+    let (mut app, instance) = on(&sshd, App::builder().config(config)).await;
+    let id = post(&app, instance, script).await;
+    let pid = located(&app, id).await;
+    app.kill9().await;
+    meanwhile(pid);
+    app.restart().await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(task["outcome"], "lost");
+    (sshd, app, task)
+}
+
+#[tokio::test]
+async fn after_a_crash_a_script_that_goes_on_is_left_alone_and_named() {
+    let (_sshd, app, task) = crashed("", "exec sleep 87201", |_| {}).await;
+    assert!(runs("sleep\x0087201"));
+    let pid = located(&app, task["id"].as_i64().unwrap()).await;
+    assert_eq!(
+        reason(&task),
+        format!("{STOPPED}It still runs there and was left alone (engine.orphans): {pid} (sleep).")
+    );
+    kill(pid);
+}
+
+#[tokio::test]
+async fn after_a_crash_a_script_that_goes_on_is_ended_where_that_is_configured() {
+    let config = "[engine]\norphans = \"end\"\ncancel_grace = 1";
+    let script = "trap '' TERM; sleep 87202 | sleep 87202";
+    let (_sshd, _app, task) = crashed(config, script, |_| {}).await;
+    assert!(!runs("sleep\x0087202"));
+    assert_eq!(
+        reason(&task),
+        format!(
+            "{STOPPED}It still ran there and was told to end (engine.orphans). \
+             Nothing of its session is left on the instance."
+        )
+    );
+}
+
+#[tokio::test]
+async fn after_a_crash_a_script_that_has_ended_is_known_to_have() {
+    let (_sshd, _app, task) = crashed("", "exec sleep 87203", kill).await;
+    assert_eq!(
+        reason(&task),
+        format!("{STOPPED}Nothing of it runs there any more; its exit code is not known.")
+    );
+}
+
+#[tokio::test]
+async fn after_a_crash_a_machine_that_is_gone_holds_nothing_up() {
+    let sshd = Sshd::start();
+    let config = "[engine]\nreconnect_timeout = 1";
+    let (mut app, instance) = on(&sshd, App::builder().config(config)).await;
+    let id = post(&app, instance, "exec sleep 87204").await;
+    let pid = located(&app, id).await;
+    app.kill9().await;
+    drop(sshd);
+    app.restart().await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(task["outcome"], "lost");
+    let told = format!("{STOPPED}The machine could not be asked what became of it. ");
+    assert!(reason(&task).starts_with(&told), "{task:#}");
+    kill(pid);
+}
+
+#[tokio::test]
+async fn after_a_crash_what_was_to_be_cancelled_is_and_that_is_confirmed() {
+    let Some(user) = throwaway_user("/usr/bin/fish") else {
+        return;
+    };
+    let sshd = Sshd::builder().user(user).start();
+    let (mut app, instance) = on(&sshd, App::builder()).await;
+    let script = "sh -c \"trap : TERM; sleep 87205; sleep 87205; sleep 87205\"";
+    let task = json!({"name": "t", "instance": instance, "user": sshd.user(), "script": script});
+    let id = app.post_task(task).await["id"].as_i64().unwrap();
+    located(&app, id).await;
+    cancel(&app, id).await;
+    app.kill9().await;
+    assert!(runs("sleep\x0087205"));
+    app.restart().await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(task["outcome"], "cancelled");
+    assert_eq!(
+        reason(&task),
+        "Cancelled on request. Nothing of its session is left on the instance."
+    );
+    assert!(!runs("sleep\x0087205"));
 }
 
 async fn wait_for_refusal(client: &crate::harness::client::Client, instance: i64) {

@@ -209,11 +209,11 @@ fn is_empty(directory: &std::path::Path) -> bool {
 #[tokio::test]
 async fn an_interpreted_script_is_as_long_as_it_likes() {
     let sshd = Sshd::start();
-    let (app, instance) = on(&sshd, App::builder().config("[http]\nbody_limit = 4194304")).await;
+    let (app, instance) = on(&sshd, App::builder().config("[http]\nbody_limit = 8388608")).await;
     let line = "echo 'é' >/dev/null # \"\n";
     let script = format!(
         "{}echo end; tail -c 9 \"$0\"",
-        line.repeat((1 << 20) / line.len())
+        line.repeat((4 << 20) / line.len() - 1)
     );
     let task = run(
         &app,

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod browser;
+pub mod cable;
 pub mod client;
 pub mod door;
 pub mod dropbear;

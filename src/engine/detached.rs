@@ -1,0 +1,673 @@
+//! Runs that go on without this server: each is started once, followed, and taken up again for as
+//! long as it takes, whatever becomes of the connection or of the server.
+
+mod judgement;
+
+use super::cancel::Cause;
+use super::command::command;
+use super::output::{Output, TAIL};
+use super::remains::Remains;
+use super::slots::Place;
+use super::{Shared, target};
+use crate::domain::{
+    Ending, Gap, Instance, Mode, Outcome, RemoteProcess, Result, Stream, Task, random_bytes,
+};
+use crate::ssh::remote::detached::{
+    Bounds, Collection, Detached, Followed, Following, Started, State,
+};
+use crate::ssh::{Command, Failure, Lease, Left};
+use crate::store::{CHUNK, Chunk, OutputWrite};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use judgement::{Stop, Stopped};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::macros::format_description;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// How long until a write that the store refused is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long until a machine is tried again, at first and at last.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long what a script left behind may hold its output once the script was ended: the machine
+/// hears it for 30 s.
+const LEFT_BEHIND: Duration = Duration::from_secs(40);
+
+/// Behind the end of any stream: what is collected from there is the state alone.
+const NOWHERE: [u64; 2] = [i64::MAX as u64; 2];
+
+/// Does something over a connection, or over another one in its place where the machine takes no
+/// further command on it.
+macro_rules! over {
+    ($run:ident, $session:ident.$act:ident($($argument:expr),*)) => {
+        match $session.$act($($argument),*).await {
+            Err(failure) if failure.channel_refused => {
+                *$session = $run.connect().await?;
+                $session.$act($($argument),*).await
+            }
+            done => done,
+        }
+    };
+}
+
+/// A task that is CURRENT, and its place among those that run.
+pub struct Claimed {
+    pub task: Task,
+    pub instance: Instance,
+    pub cancel: CancellationToken,
+    pub place: Place,
+}
+
+/// Runs a claimed task to its end, and records it. Where the server stops before that, the task
+/// stays CURRENT and its script goes on: the next start takes it up, with `may_run`, as a server
+/// before may have started it.
+pub async fn run(shared: Arc<Shared>, claimed: Claimed, may_run: bool) {
+    let Claimed {
+        task,
+        instance,
+        cancel,
+        place,
+    } = claimed;
+    let id = task.id;
+    let mut run = Run::new(&shared, task, instance, cancel, may_run);
+    let over = tokio::select! {
+        biased;
+        () = shared.stopping.cancelled() => None,
+        over = AssertUnwindSafe(run.whole()).catch_unwind() => Some(over.unwrap_or_else(|_| {
+            Over::unbegun(Ending::aborted(
+                Outcome::Lost,
+                "The server failed while it followed this run; its log says more. The script may still run on the \
+                 instance.",
+            ))
+        })),
+    };
+    match over {
+        None => tracing::info!(
+            task = id.0,
+            "a detached run is left to itself until the next start"
+        ),
+        Some(over) => run.settle(over).await,
+    }
+    shared.cancels.forget(id);
+    drop(place);
+    shared.feed.changed(id);
+}
+
+/// Takes up the runs that a server before this one has left to themselves.
+///
+/// # Errors
+/// `Unavailable` where the store does not answer.
+pub async fn take_up(shared: &Arc<Shared>) -> Result<()> {
+    for (task, instance) in shared.store.running_tasks().await? {
+        if task.mode != Mode::Detached {
+            continue;
+        }
+        let claimed = Claimed {
+            cancel: shared.cancels.register(task.id),
+            place: shared.slots.take(instance.id),
+            task,
+            instance,
+        };
+        shared.work.spawn(run(Arc::clone(shared), claimed, true));
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    shared: &'a Shared,
+    task: Task,
+    instance: Instance,
+    cancel: CancellationToken,
+    deadline: Option<Instant>,
+    output: Output,
+    begun: Instant,
+    /// Whether the script may have been started: from then on nothing but the machine's own word
+    /// ends the task.
+    may_run: bool,
+    /// Whether the machine answered since the last pause.
+    answered: bool,
+    out_of_reach_since: Option<i64>,
+    /// Why it is to end before its script does, and what became of that.
+    stop: Option<Cause>,
+    stopped: Option<Stopped>,
+}
+
+/// All that is to be recorded of a run.
+struct Over {
+    ending: Ending,
+    /// By this server's clock; now where the machine does not tell.
+    end: Option<i64>,
+    last: OutputWrite,
+    /// Where the run's directory is to be removed.
+    session: Option<Lease>,
+}
+
+impl Over {
+    fn unbegun(ending: Ending) -> Self {
+        Self {
+            ending,
+            end: None,
+            last: OutputWrite::default(),
+            session: None,
+        }
+    }
+}
+
+/// What came first.
+enum Until<T> {
+    /// The run is over, or looks so.
+    Over,
+    /// What was waited for beside it.
+    Came(T),
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        shared: &'a Shared,
+        task: Task,
+        instance: Instance,
+        cancel: CancellationToken,
+        may_run: bool,
+    ) -> Self {
+        let now = shared.clock.now();
+        let begun = Instant::now();
+        // Counted from the start, also across restarts.
+        let deadline = task.timeout.map(|timeout| {
+            let gone = now - task.start.unwrap_or(now);
+            let left = i64::from(timeout).saturating_sub(gone).max(0);
+            begun + Duration::from_secs(left.unsigned_abs())
+        });
+        Self {
+            // The machine keeps the bounds; what is stored of a run that goes on is all head.
+            output: Output::resumed(
+                shared.config.output_limit,
+                [task.stdout.bytes, task.stderr.bytes],
+            ),
+            shared,
+            task,
+            instance,
+            cancel,
+            deadline,
+            begun,
+            may_run,
+            answered: false,
+            out_of_reach_since: None,
+            stop: None,
+            stopped: None,
+        }
+    }
+
+    async fn whole(&mut self) -> Over {
+        let mut pause = PAUSE.0;
+        loop {
+            let failure = match self.attempt().await {
+                Ok(over) => return over,
+                Err(failure) => failure,
+            };
+            if !self.may_run {
+                return Over::unbegun(Ending::aborted(failure.outcome, failure.reason));
+            }
+            if std::mem::take(&mut self.answered) {
+                pause = PAUSE.0;
+            }
+            self.out_of_reach(&failure).await;
+            sleep(jittered(pause)).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    /// Goes the whole way over one connection, from wherever the run is.
+    async fn attempt(&mut self) -> Result<Over, Failure> {
+        let shared = self.shared;
+        let known = self.task.process.is_some();
+        let mut command = self.command(known).await?;
+        let mut session = tokio::select! {
+            biased;
+            cause = self.told_to_end(), if !self.may_run => {
+                let (outcome, what) = self.describe(cause);
+                let reason = format!("{what} The script had not begun.");
+                return Ok(Over::unbegun(Ending::aborted(outcome, reason)));
+            }
+            connected = self.connect() => connected?,
+        };
+        let id = self
+            .task
+            .run
+            .as_ref()
+            .map_or("none", |run| &run.0)
+            .to_owned();
+        let run = Detached {
+            store: shared.store.id(),
+            run: &id,
+            command: &command,
+        };
+        let tail = TAIL.min(shared.config.output_limit / 2);
+        let bounds = Bounds::new(shared.config.output_limit, tail);
+        let link = &mut session;
+        let started = over!(self, link.start_detached(run, known, bounds));
+        self.may_run |= started
+            .as_ref()
+            .map_or_else(|failure| failure.outcome == Outcome::Lost, |_| true);
+        let started = started?;
+        // It may be long, and is there now.
+        command.stdin = None;
+        let run = Detached {
+            store: shared.store.id(),
+            run: &id,
+            command: &command,
+        };
+        let process = match started {
+            Started::As(process) => process,
+            Started::Refused(failure) => {
+                let ending = Ending::aborted(failure.outcome, failure.reason);
+                return Ok(Over {
+                    session: Some(session),
+                    ..Over::unbegun(ending)
+                });
+            }
+            Started::Gone => return Ok(Over::unbegun(gone())),
+            Started::Unknown => {
+                return Ok(Over::unbegun(Ending::aborted(
+                    Outcome::Lost,
+                    "The instance began to start the script and never said that it runs. It is not started again by itself.",
+                )));
+            }
+        };
+        self.keep(process).await;
+        self.back_in_reach().await;
+        loop {
+            self.follow(&mut session, run).await?;
+            let from = self.from();
+            let link = &mut session;
+            let Some(collection) = over!(self, link.collect_detached(run, from))? else {
+                return Ok(Over::unbegun(gone()));
+            };
+            let state = collection.state().clone();
+            if state.over || !state.watched || self.stopped.is_some() {
+                let (ending, end) = self.judge(&state);
+                let last = self.collect(collection).await?;
+                // What is not over may still be of use to whoever looks for it there.
+                let session = state.over.then_some(session);
+                return Ok(Over {
+                    ending,
+                    end,
+                    last,
+                    session,
+                });
+            }
+            sleep(PAUSE.0).await;
+        }
+    }
+
+    /// Takes what the run writes until it is over. Where it is to end before that, ends it and
+    /// takes its last words.
+    async fn follow(&mut self, session: &mut Lease, run: Detached<'_>) -> Result<(), Failure> {
+        let from = self.from();
+        let mut following = over!(self, session.follow_detached(run, from))?;
+        self.answered = true;
+        if self.stop.is_none() {
+            let told = self.told_to_end();
+            match self.take_until(&mut following, told).await? {
+                Until::Over => return Ok(()),
+                Until::Came(cause) => self.stop = Some(cause),
+            }
+        }
+        if self.stopped.is_none() {
+            let ended = self.end(session, run);
+            tokio::pin!(ended);
+            let (stopped, over) = match self.take_until(&mut following, &mut ended).await? {
+                Until::Came(stopped) => (stopped?, false),
+                Until::Over => (ended.await?, true),
+            };
+            self.stopped = Some(stopped);
+            if over {
+                return Ok(());
+            }
+        }
+        self.take_until(&mut following, sleep(LEFT_BEHIND)).await?;
+        Ok(())
+    }
+
+    /// Ends the script's session, over another connection, as this one may take no more commands.
+    fn end<'s>(
+        &self,
+        session: &'s mut Lease,
+        run: Detached<'s>,
+    ) -> impl Future<Output = Result<Stopped, Failure>> + use<'a, 's> {
+        let (shared, instance, user) = (self.shared, self.instance.id, self.task.user.clone());
+        let grace = Duration::from_secs(shared.config.cancel_grace);
+        let patience = Duration::from_secs(shared.config.reconnect_timeout);
+        let process = self.task.process.clone();
+        let remains = Remains::of(shared, &self.task, process, None, self.begun);
+        async move {
+            let looked = match session.collect_detached(run, NOWHERE).await {
+                Err(failure) if failure.channel_refused => {
+                    let mut other = target::connect(shared, instance, &user).await?;
+                    other.collect_detached(run, NOWHERE).await
+                }
+                looked => looked,
+            };
+            let exited = looked?.is_some_and(|it| it.state().exit.is_some());
+            let found = remains.end(None, grace, patience).await;
+            match found.left {
+                Left::Unasked(why) => Err(Failure::new(Outcome::Lost, why)),
+                _ => Ok(Stopped { exited, found }),
+            }
+        }
+    }
+
+    /// Takes what the run writes until it is over, or something else comes first.
+    async fn take_until<T>(
+        &mut self,
+        following: &mut Following,
+        stop: impl Future<Output = T>,
+    ) -> Result<Until<T>, Failure> {
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                came = &mut stop => return Ok(Until::Came(came)),
+                () = until(self.output.due()) => self.write().await,
+                followed = following.next(), if !self.output.is_full() => match followed? {
+                    Followed::Bytes(stream, bytes) => self.push(stream, bytes),
+                    Followed::Over | Followed::Gone => return Ok(Until::Over),
+                }
+            }
+            if self.output.is_full() && !self.output.has_unsent() {
+                self.write().await;
+            }
+        }
+    }
+
+    /// Takes what was not followed of a run that is over. What is left out, and the ends behind
+    /// that, are for the record of its end.
+    async fn collect(&mut self, mut collection: Collection) -> Result<OutputWrite, Failure> {
+        while let Some((stream, bytes)) = collection.next().await? {
+            self.push(stream, bytes);
+            if self.output.is_full() {
+                self.flush().await;
+            }
+        }
+        self.flush().await;
+        let streams = collection.state().streams;
+        let tails = collection.tails().await?;
+        let mut at = self.output.bytes();
+        let mut last = OutputWrite {
+            gaps: Some([None; 2]),
+            ..OutputWrite::default()
+        };
+        for ((stream, kept), tail) in Stream::ALL.into_iter().zip(streams).zip(tails) {
+            let head = self.output.end(stream);
+            let total = kept.total.unwrap_or(0).max(kept.head).max(head);
+            let begin = total - tail.len() as u64;
+            let length = begin.saturating_sub(head);
+            if let Some(gaps) = &mut last.gaps {
+                gaps[stream as usize] = (length > 0).then_some(Gap {
+                    offset: head,
+                    length,
+                });
+            }
+            last.totals[stream as usize] = total;
+            at += length;
+            for (number, data) in tail.chunks(CHUNK).enumerate() {
+                last.chunks.push(Chunk {
+                    stream,
+                    offset: begin + (number * CHUNK) as u64,
+                    data: data.to_vec(),
+                    runs: vec![(at, data.len() as u64)],
+                });
+                at += data.len() as u64;
+            }
+        }
+        Ok(last)
+    }
+
+    /// How it ended, and when by this server's clock: the machine's own word, corrected by how far
+    /// the two clocks are apart.
+    fn judge(&self, state: &State) -> (Ending, Option<i64>) {
+        let stop = self.stop.zip(self.stopped.clone()).map(|(cause, stopped)| {
+            let (outcome, what) = self.describe(cause);
+            Stop {
+                outcome,
+                what,
+                stopped,
+            }
+        });
+        let now = self.shared.clock.now();
+        let end = state
+            .exit
+            .map(|(_, at)| now - state.now.saturating_sub(at).max(0));
+        (judgement::judge(state, stop), end)
+    }
+
+    /// Records the end, however long the store takes to accept it, and removes what is left on the
+    /// machine after that.
+    async fn settle(&mut self, over: Over) {
+        if !self.may_run && self.retried(&over.ending).await {
+            return;
+        }
+        self.flush().await;
+        let mut last = over.last;
+        if last.gaps.is_none() {
+            last.totals = Stream::ALL.map(|stream| self.output.end(stream));
+            last.gaps = Some([None; 2]);
+        }
+        let (id, last) = (self.task.id, Arc::new(last));
+        let end = over.end.unwrap_or_else(|| self.shared.clock.now());
+        while let Err(error) = self
+            .shared
+            .store
+            .finish_task(id, Arc::clone(&last), over.ending.clone(), end)
+            .await
+        {
+            tracing::error!(task = id.0, %error, "cannot record the end of a task; trying again");
+            sleep(AGAIN).await;
+        }
+        tracing::info!(
+            task = id.0,
+            instance = self.instance.id.0,
+            outcome = over.ending.outcome().as_str(),
+            rc = over.ending.rc(),
+            duration_ms = self.begun.elapsed().as_millis() as u64,
+            bytes = last.totals.iter().sum::<u64>(),
+            "task ended"
+        );
+        self.shared.feed.changed(id);
+        if let Some(session) = over.session {
+            self.remove(session).await;
+        }
+    }
+
+    /// Puts a task that could not begin back to what waits, where it may be tried again.
+    async fn retried(&self, ending: &Ending) -> bool {
+        if !self.task.may_retry(ending) {
+            return false;
+        }
+        let (id, now) = (self.task.id, self.shared.clock.now());
+        match self.shared.store.retry_task(id, ending.clone(), now).await {
+            Ok(task) => task.is_some(),
+            Err(error) => {
+                tracing::warn!(task = id.0, %error, "cannot put a task back to what waits");
+                false
+            }
+        }
+    }
+
+    /// What stays is swept by a later run on the machine.
+    async fn remove(&self, mut session: Lease) {
+        let removed = async {
+            let command = self.command(true).await?;
+            let run = Detached {
+                store: self.shared.store.id(),
+                run: self.task.run.as_ref().map_or("none", |run| &run.0),
+                command: &command,
+            };
+            let link = &mut session;
+            over!(self, link.remove_detached(run))
+        };
+        if let Err(failure) = removed.await {
+            tracing::warn!(task = self.task.id.0, reason = %failure, "cannot remove what a detached run left on its instance");
+        }
+    }
+
+    /// The script and how it is run; what it reads only where it may have to be started.
+    async fn command(&self, known: bool) -> Result<Command, Failure> {
+        if !known {
+            return command(self.shared, &self.task).await;
+        }
+        let task = Task {
+            stdin_bytes: 0,
+            ..self.task.clone()
+        };
+        command(self.shared, &task).await
+    }
+
+    async fn connect(&self) -> Result<Lease, Failure> {
+        target::connect(self.shared, self.instance.id, &self.task.user).await
+    }
+
+    /// Keeps which process it is: from then on it is never started again.
+    async fn keep(&mut self, process: RemoteProcess) {
+        if self.task.process.as_ref() == Some(&process) {
+            return;
+        }
+        let id = self.task.id;
+        while let Err(error) = self.shared.store.record_process(id, process.clone()).await {
+            tracing::warn!(task = id.0, %error, "cannot record the process of a task; trying again");
+            sleep(AGAIN).await;
+        }
+        self.task.process = Some(process);
+    }
+
+    async fn out_of_reach(&mut self, failure: &Failure) {
+        self.flush().await;
+        if self.out_of_reach_since.is_some() {
+            return;
+        }
+        let now = self.shared.clock.now();
+        self.out_of_reach_since = Some(now);
+        tracing::warn!(task = self.task.id.0, reason = %failure, "a detached run is out of reach; trying again");
+        let since = OffsetDateTime::from_unix_timestamp(now)
+            .ok()
+            .and_then(|now| {
+                now.format(format_description!(
+                    "[year]-[month]-[day] [hour]:[minute]:[second] UTC"
+                ))
+                .ok()
+            });
+        self.note(Some(format!(
+            "The instance does not answer since {}, and is tried again; the run may go on there meanwhile. {}",
+            since.unwrap_or_default(),
+            failure.reason
+        )))
+        .await;
+    }
+
+    async fn back_in_reach(&mut self) {
+        // A server before this one may have left its note.
+        if self.out_of_reach_since.take().is_some() || self.task.reason.take().is_some() {
+            self.note(None).await;
+        }
+    }
+
+    async fn note(&self, reason: Option<String>) {
+        let id = self.task.id;
+        match self.shared.store.note_task(id, reason).await {
+            Ok(()) => self.shared.feed.changed(id),
+            Err(error) => {
+                tracing::warn!(task = id.0, %error, "cannot say that a run is out of reach")
+            }
+        }
+    }
+
+    /// A machine is not to send more than it was told to keep; what it sends beyond that is
+    /// dropped.
+    fn push(&mut self, stream: Stream, mut bytes: Bytes) {
+        let room = self
+            .shared
+            .config
+            .output_limit
+            .saturating_sub(self.output.end(stream));
+        bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        self.output.push(stream, &bytes, Instant::now());
+    }
+
+    /// From where on the machine is to show what the run wrote.
+    fn from(&self) -> [u64; 2] {
+        Stream::ALL.map(|stream| self.output.end(stream))
+    }
+
+    /// Writes what came. What the store does not take is kept and tried again.
+    async fn write(&mut self) {
+        let write = self.output.write();
+        match self.shared.store.append_output(self.task.id, write).await {
+            Ok(()) => {
+                self.output.written(Instant::now());
+                self.shared.feed.changed(self.task.id);
+            }
+            Err(error) => {
+                tracing::warn!(task = self.task.id.0, %error, "cannot store output; trying again");
+                self.output.failed(Instant::now() + AGAIN);
+            }
+        }
+    }
+
+    /// Writes all that came, however long the store takes to accept it.
+    async fn flush(&mut self) {
+        while self.output.due().is_some() || self.output.has_unsent() {
+            self.write().await;
+            if self.output.has_unsent() {
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// Waits until the run is to end before its script does.
+    fn told_to_end(&self) -> impl Future<Output = Cause> + use<> {
+        let (cancel, deadline) = (self.cancel.clone(), self.deadline);
+        async move {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Cause::Cancelled,
+                () = until(deadline) => Cause::TimedOut,
+            }
+        }
+    }
+
+    fn describe(&self, cause: Cause) -> (Outcome, String) {
+        match cause {
+            Cause::TimedOut => (
+                Outcome::TimedOut,
+                format!(
+                    "Its deadline of {} s has passed.",
+                    self.task.timeout.unwrap_or_default()
+                ),
+            ),
+            _ => (Outcome::Cancelled, "Cancelled on request.".into()),
+        }
+    }
+}
+
+fn gone() -> Ending {
+    Ending::aborted(
+        Outcome::Lost,
+        "Its directory is gone from the instance (wsexec in XDG_STATE_HOME, or in ~/.local/state): somebody has \
+         removed it, or another server on a copy of this store has recorded its end. It is not started again by itself.",
+    )
+}
+
+/// Some of it, and not the same for all that lost the same machine.
+fn jittered(pause: Duration) -> Duration {
+    let [byte] = random_bytes::<1>();
+    pause / 2 + pause / 2 * u32::from(byte) / 255
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
