@@ -132,7 +132,15 @@ impl Example for NewTaskBody {
 
 impl Input for NewTask {
     type Schema = NewTaskBody;
-    const LARGE: &'static [&'static str] = &["stdin", "stdin_base64"];
+
+    fn large(members: &Members) -> usize {
+        let script = members.has("interpreter").then_some("script");
+        let names: Vec<_> = ["stdin", "stdin_base64"]
+            .into_iter()
+            .chain(script)
+            .collect();
+        members.size(&names)
+    }
 
     fn read(mut members: Members) -> Result<Self> {
         let new = Self {

@@ -16,8 +16,12 @@ use tokio::sync::OwnedSemaphorePermit;
 pub trait Input: Sized + Send {
     /// The shape that the document shows.
     type Schema: Type;
-    /// Members that may be longer than the usual limit of a body allows.
-    const LARGE: &'static [&'static str] = &[];
+
+    /// How many bytes of a body are taken beyond the usual limit of one: what members took that may
+    /// be longer.
+    fn large(_: &Members) -> usize {
+        0
+    }
 
     /// Takes its members out.
     ///
@@ -65,7 +69,7 @@ impl<'a, T: Input> ApiExtractor<'a> for Json<T> {
         let members = Members::parse(&received.bytes);
         if received.excess > 0 {
             let members = members.as_ref().map_err(|_| too_large())?;
-            if received.excess > members.size(T::LARGE) {
+            if received.excess > T::large(members) {
                 return Err(too_large().into());
             }
         }
@@ -118,8 +122,13 @@ impl Members {
         Ok(members)
     }
 
+    /// Whether a member was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.left.contains_key(name)
+    }
+
     /// How many bytes of the body these members may have taken, as texts with whatever escapes.
-    fn size(&self, names: &[&str]) -> usize {
+    pub fn size(&self, names: &[&str]) -> usize {
         let texts = names
             .iter()
             .filter_map(|name| self.left.get(*name)?.as_str());

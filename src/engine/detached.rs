@@ -16,7 +16,7 @@ use crate::domain::{
 use crate::ssh::remote::detached::{
     Bounds, Collection, Detached, Followed, Following, Started, State,
 };
-use crate::ssh::{Command, Failure, Left, Session};
+use crate::ssh::{Command, Failure, Lease, Left};
 use crate::store::{CHUNK, Chunk, OutputWrite};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -150,7 +150,7 @@ struct Over {
     end: Option<i64>,
     last: OutputWrite,
     /// Where the run's directory is to be removed.
-    session: Option<Session>,
+    session: Option<Lease>,
 }
 
 impl Over {
@@ -311,7 +311,7 @@ impl<'a> Run<'a> {
 
     /// Takes what the run writes until it is over. Where it is to end before that, ends it and
     /// takes its last words.
-    async fn follow(&mut self, session: &mut Session, run: Detached<'_>) -> Result<(), Failure> {
+    async fn follow(&mut self, session: &mut Lease, run: Detached<'_>) -> Result<(), Failure> {
         let from = self.from();
         let mut following = over!(self, session.follow_detached(run, from))?;
         self.answered = true;
@@ -354,7 +354,7 @@ impl<'a> Run<'a> {
     /// Ends the script's session, over another connection, as this one may take no more commands.
     fn end<'s>(
         &self,
-        session: &'s mut Session,
+        session: &'s mut Lease,
         run: Detached<'s>,
     ) -> impl Future<Output = Result<Stopped, Failure>> + use<'a, 's> {
         let (shared, instance, user) = (self.shared, self.instance.id, self.task.user.clone());
@@ -517,7 +517,7 @@ impl<'a> Run<'a> {
     }
 
     /// What stays is swept by a later run on the machine.
-    async fn remove(&self, mut session: Session) {
+    async fn remove(&self, mut session: Lease) {
         let removed = async {
             let command = self.command(true).await?;
             let run = Detached {
@@ -545,7 +545,7 @@ impl<'a> Run<'a> {
         command(self.shared, &task).await
     }
 
-    async fn connect(&self) -> Result<Session, Failure> {
+    async fn connect(&self) -> Result<Lease, Failure> {
         target::connect(self.shared, self.instance.id, &self.task.user).await
     }
 

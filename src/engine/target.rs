@@ -105,8 +105,9 @@ async fn arrived(shared: &Shared, way: &[Hop], lease: &Lease) -> Result<(), Fail
         let took = lease.took().filter(|_| n == 0);
         shared.health.seen(id, now, took, seen.library);
         // What an authority vouches for is not held against the next key that it certifies.
-        if !seen.certified {
-            trust(shared, &hop.instance, seen.host_key).await?;
+        match seen.certified {
+            true => forget_shown(shared, &hop.instance).await,
+            false => trust(shared, &hop.instance, seen.host_key).await?,
         }
     }
     Ok(())
@@ -130,7 +131,7 @@ async fn failed(shared: &Shared, way: &[Hop], failure: &Failure) {
         return;
     };
     let shown = ShownKey {
-        key: key.clone(),
+        key: HostKey::clone(key),
         at: now,
     };
     let id = hop.instance.id.0;
@@ -148,11 +149,7 @@ async fn failed(shared: &Shared, way: &[Hop], failure: &Failure) {
 /// another one that was shown has made known.
 async fn trust(shared: &Shared, instance: &Instance, key: &HostKey) -> Result<(), Failure> {
     if instance.host_key.is_some() {
-        if instance.shown_key.is_some()
-            && let Err(error) = shared.store.note_shown_key(instance, None).await
-        {
-            tracing::warn!(instance = instance.id.0, %error, "cannot forget a key that was shown");
-        }
+        forget_shown(shared, instance).await;
         return Ok(());
     }
     let now = shared.clock.now();
@@ -179,5 +176,15 @@ async fn trust(shared: &Shared, instance: &Instance, key: &HostKey) -> Result<()
                 "The instance's first host key could not be recorded, so nothing was run. Post the task again.",
             ))
         }
+    }
+}
+
+/// The machine has shown a trusted key since.
+async fn forget_shown(shared: &Shared, instance: &Instance) {
+    if instance.shown_key.is_none() {
+        return;
+    }
+    if let Err(error) = shared.store.note_shown_key(instance, None).await {
+        tracing::warn!(instance = instance.id.0, %error, "cannot forget a key that was shown");
     }
 }

@@ -17,7 +17,8 @@ impl Service {
     }
 
     /// Approves, replaces or revokes the host key with this fingerprint, and notes it in the audit
-    /// trail. What runs there runs on; whatever comes next is judged anew.
+    /// trail. What runs there runs on; whatever comes next is judged anew, also where a connection
+    /// waits for its next use.
     ///
     /// # Errors
     /// `Invalid`, `NotFound`, `PreconditionFailed`; `Conflict` where it is not the key that the
@@ -37,11 +38,7 @@ impl Service {
             .inner
             .store
             .decide_host_key(id, (decision, fingerprint), if_match, by)
-            .await?
-            .ok_or_else(no_such_instance)?;
-        if let Some(engine) = &self.inner.engine {
-            engine.forget_connections(&decided.instance);
-        }
-        Ok(decided)
+            .await?;
+        decided.ok_or_else(no_such_instance)
     }
 }

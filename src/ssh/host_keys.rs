@@ -71,7 +71,7 @@ impl Rules {
     pub fn judge(&self, blob: &[u8]) -> Result<HostKey, Failure> {
         let shown = describe(blob);
         self.judged(blob, &shown).map_err(|failure| Failure {
-            shown: Some(shown.clone()),
+            shown: Some(Box::new(shown.clone())),
             ..failure
         })?;
         Ok(shown)
@@ -117,7 +117,7 @@ impl Rules {
         let authority = blob(certificate.signature_key().clone());
         let shown = describe(&subject);
         let with_key = |failure| Failure {
-            shown: Some(shown.clone()),
+            shown: Some(Box::new(shown.clone())),
             ..failure
         };
         self.not_revoked(&subject).map_err(with_key)?;

@@ -65,6 +65,14 @@ pub struct Target {
     pub jump: Option<Box<Target>>,
 }
 
+impl Target {
+    /// Whether the way there ends at or leads through this place.
+    fn passes(&self, host: &str, port: u16) -> bool {
+        let here = self.host.eq_ignore_ascii_case(host) && self.port == port;
+        here || self.jump.as_ref().is_some_and(|it| it.passes(host, port))
+    }
+}
+
 /// Why no script runs, or why it is not known whether one does: with what became of the task, and the sentence for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -78,7 +86,7 @@ pub struct Failure {
     /// sessions on it. Nothing was sent: another connection may do.
     pub channel_refused: bool,
     /// With `host_key_refused`: the key that was shown, where the server has proved to hold it.
-    pub shown: Option<HostKey>,
+    pub shown: Option<Box<HostKey>>,
     /// The host and port of the jump that it happened at; none where that was the machine itself.
     pub jump: Option<Box<(String, u16)>>,
 }
@@ -222,6 +230,11 @@ impl Connector {
     /// As [`Connector::connect`].
     pub async fn fresh(&self, target: &Target) -> Result<Lease, Failure> {
         pool::fresh(&self.inner, target).await
+    }
+
+    /// Drops the connections to and through this place that wait for their next use.
+    pub fn forget(&self, host: &str, port: u16) {
+        self.inner.pool.forget(host, port);
     }
 
     /// Connects, checks the host key, logs in.

@@ -58,6 +58,20 @@ impl Pool {
         }
     }
 
+    /// Drops what waits for this machine or leads through it, whoever the user is.
+    pub fn forget(&self, host: &str, port: u16) {
+        let mut state = self.state();
+        let before = std::mem::take(&mut state.idle);
+        let (gone, kept) = before
+            .into_iter()
+            .partition(|(target, _)| target.passes(host, port));
+        state.idle = kept;
+        state.limits.retain(|target, _| !target.passes(host, port));
+        state.count = state.idle.values().map(Vec::len).sum();
+        drop(state);
+        let _: HashMap<_, _> = gone;
+    }
+
     fn take(&self, key: &Target) -> Option<Idle> {
         let mut state = self.state();
         let mut closed = Vec::new();

@@ -103,7 +103,7 @@ async fn what_is_wrong_with_it_is_named() {
 }
 
 #[tokio::test]
-async fn only_stdin_makes_a_body_longer_than_others() {
+async fn only_stdin_and_an_interpreted_script_make_a_body_longer_than_others() {
     let bench = Bench::start().await;
     let mut new = bench.task("true");
     new["stdin"] = "\u{1}".repeat(3 * 1024 * 1024).into();
@@ -116,6 +116,12 @@ async fn only_stdin_makes_a_body_longer_than_others() {
     new["stdin"] = "x".repeat(16 * 1024 * 1024 + 1).into();
     let reply = bench.client.post("/wsexec/tasks", &new).await;
     assert_problem(&reply, 400, &["stdin"]);
+    let mut script = bench.task(&"#".repeat(2 * 1024 * 1024));
+    let reply = bench.client.post("/wsexec/tasks", &script).await;
+    assert_problem(&reply, 413, &[]);
+    script["interpreter"] = "sh".into();
+    let posted_script = bench.client.post("/wsexec/tasks", &script).await;
+    assert_eq!(posted_script.status, 201, "{}", posted_script.text());
     let mut long = bench.task("true");
     long["stdin"] = "x".repeat(25 * 1024 * 1024).into();
     let reply = bench.client.post("/wsexec/tasks", &long).await;

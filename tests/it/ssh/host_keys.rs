@@ -280,13 +280,13 @@ async fn a_key_that_an_operator_revoked_is_refused_first_of_all() {
     assert_eq!(failure.outcome, Outcome::HostKeyRefused);
     let words = "a host key that was revoked here";
     assert!(failure.reason.contains(words), "{}", failure.reason);
-    assert_eq!(failure.shown, Some(key));
+    assert_eq!(failure.shown, Some(Box::new(key)));
 }
 
 #[tokio::test]
 async fn a_refused_key_is_handed_on_once_it_was_proved() {
     let sshd = Sshd::start();
-    let shown = Some(record(&sshd.host_key(Kind::Ed25519)));
+    let shown = Some(Box::new(record(&sshd.host_key(Kind::Ed25519))));
     assert_eq!(refused(&sshd, &strict(&sshd)).await.shown, shown);
     for library in [SshLibrary::Thrussh, SshLibrary::Russh] {
         let config = wsexec::config::Ssh {
@@ -339,7 +339,7 @@ async fn a_host_certificate_of_a_trusted_authority_approves_its_key() {
     attempt(&strict(&sshd), &target).await.unwrap();
     target.host_key = Some(record(&keys.join("authority")));
     let failure = refusal(attempt(&strict(&sshd), &target).await);
-    assert_eq!(failure.shown, Some(own));
+    assert_eq!(failure.shown, Some(Box::new(own)));
     std::fs::remove_dir_all(keys).unwrap();
 }
 
@@ -358,7 +358,7 @@ async fn a_host_certificate_that_does_not_hold_is_refused_with_the_reason() {
         trust(&sshd, &keys, "@cert-authority");
         let failure = refused(&sshd, &config(&sshd)).await;
         assert!(failure.reason.contains(words), "{}", failure.reason);
-        assert_eq!(failure.shown, Some(record(&keys.join("host"))));
+        assert_eq!(failure.shown, Some(Box::new(record(&keys.join("host")))));
         std::fs::remove_dir_all(keys).unwrap();
     }
 }
