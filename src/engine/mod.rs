@@ -192,9 +192,9 @@ impl Engine {
     pub async fn interrupt(&self) {
         self.begin_stop();
         self.shared.interrupt.cancel();
-        // A machine whose connection is dead is asked again over another one.
-        let once = Duration::from_secs(self.shared.config.cancel_grace) + LAST_WORDS;
-        let last = once * 2 + end::HURRY + RECORD;
+        // A machine whose connection is dead is asked again over another one, and then signalled.
+        let grace = Duration::from_secs(self.shared.config.cancel_grace);
+        let last = (grace + LAST_WORDS) * 2 + end::HURRY + grace + RECORD;
         if tokio::time::timeout(last, self.shared.work.wait())
             .await
             .is_err()

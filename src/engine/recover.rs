@@ -10,14 +10,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// Logins that are asked at once. The tasks of one login are asked for one after the other.
 const LOGINS: usize = 64;
-/// How long all of it may take. The end of a script comes on top, up to [`END`] of grace.
-const ALL: Duration = Duration::from_secs(40);
-const END: Duration = Duration::from_secs(10);
+/// How long machines may be connected to, all together, and how long the answers may take on top.
+const ALL: Duration = Duration::from_secs(35);
+const ANSWERS: Duration = Duration::from_secs(20);
+/// The longest grace between TERM and KILL that fits in there.
+const GRACE: Duration = Duration::from_secs(10);
 /// How long until what the store refused is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -26,6 +28,8 @@ const STOPPED: &str =
     "The server stopped without recording the end of this run; it is not started again by itself.";
 const NEVER_LOCATED: &str = "It had not been learnt where on the instance the script ran, if it began: it may have \
     ended, or may still run there.";
+
+const LATE: &str = "The machine did not say in time what became of it.";
 
 /// A task without anybody who runs it. It counts as running meanwhile, and can be cancelled.
 struct Orphan {
@@ -93,7 +97,11 @@ async fn ask(shared: &Shared, orphans: Vec<Orphan>, turns: &Semaphore, deadline:
     }
     let _turn = turns.acquire().await;
     for orphan in located {
-        let ending = ending(shared, &orphan, deadline).await;
+        let ending = timeout_at(deadline + ANSWERS, ending(shared, &orphan, deadline)).await;
+        let ending = ending.unwrap_or_else(|_| {
+            let reason = format!("{STOPPED} {LATE}");
+            Ending::aborted(Outcome::Lost, reason)
+        });
         record(shared, orphan, ending).await;
     }
 }
@@ -103,7 +111,7 @@ async fn ending(shared: &Shared, orphan: &Orphan, deadline: Instant) -> Ending {
     let (task, config) = (&orphan.task, &shared.config);
     let process = task.process.clone();
     let remains = Remains::of(shared, task, process, None, Instant::now());
-    let grace = Duration::from_secs(config.cancel_grace).min(END);
+    let grace = Duration::from_secs(config.cancel_grace).min(GRACE);
     let patience = Duration::from_secs(config.reconnect_timeout)
         .min(deadline.saturating_duration_since(Instant::now()));
     let look = async {

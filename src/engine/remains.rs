@@ -67,15 +67,14 @@ impl<'a> Remains<'a> {
             },
             _ => found,
         };
-        match found.left {
+        match &found.left {
             // The only thing left to do is to ask its server (RFC 4254 section 6.9).
-            Left::Unknown(why) | Left::Unasked(why) => {
-                first.signal(grace).await;
+            Left::Unknown(why) | Left::Unasked(why) if first.signal(grace).await => {
                 unknown(&format!(
                     "The machine was asked to end it by signals, which it need not heed. {why}"
                 ))
             }
-            left => Finding { left, ..found },
+            _ => found,
         }
     }
 

@@ -108,19 +108,23 @@ impl Session {
     }
 
     /// RFC 4254 section 6.9: what is left where the machine takes no second command. TERM, and
-    /// after `grace` KILL; servers need not heed them.
-    pub async fn signal(&mut self, grace: Duration) {
+    /// after `grace` KILL; servers need not heed them. False where no script of this connection
+    /// runs any more.
+    pub async fn signal(&mut self, grace: Duration) -> bool {
+        let mut sent = false;
         for (signal, patience) in [("TERM", grace), ("KILL", Duration::ZERO)] {
             let scripts = self.scripts.iter().filter_map(Weak::upgrade);
             let running: Vec<_> = scripts.filter(|line| !line.has_ended()).collect();
             if running.is_empty() {
-                return;
+                break;
             }
+            sent = true;
             for script in running {
                 send_signal(&script, signal).await;
             }
             sleep(patience).await;
         }
+        sent
     }
 }
 

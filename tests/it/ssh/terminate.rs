@@ -6,9 +6,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use wsexec::ssh::{Connector, Event, Finding, Left, Located, Session, Target, Whereabouts};
 
+/// The numbers that begin with 861 mark what only one test starts; as the same tests run in another
+/// process at the same time, this process's own number makes them its own.
+fn marked(script: &str) -> String {
+    script.replace("861", &format!("{}861", std::process::id()))
+}
+
 /// Starts a script that says `up`, and ends it.
 async fn start_and_end(session: &mut Session, script: &str, grace: u64) -> (Finding, Ran) {
-    let mut running = session.exec(script).await.unwrap();
+    let mut running = session.exec(&marked(script)).await.unwrap();
     let mut said = Vec::new();
     while !said.ends_with(b"up\n") {
         match running.next().await {
@@ -25,6 +31,7 @@ async fn start_and_end(session: &mut Session, script: &str, grace: u64) -> (Find
 
 /// The processes whose command line holds a word that only one test uses.
 fn alive(mark: &str) -> Vec<String> {
+    let mark = marked(mark);
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let names = processes.filter_map(|entry| entry.file_name().into_string().ok());
     names
@@ -97,7 +104,10 @@ async fn a_flood_ends_too() {
 async fn one_connection_leaves_the_scripts_of_another_alone() {
     let sshd = Sshd::start();
     let (mut one, mut other) = (connect(&sshd).await, connect(&sshd).await);
-    let mut spared = other.exec("sleep 86105; echo spared").await.unwrap();
+    let mut spared = other
+        .exec(&marked("sleep 86105; echo spared"))
+        .await
+        .unwrap();
     let (found, _) = start_and_end(&mut one, "echo up; sleep 86106", 5).await;
     assert_eq!(found.left, Left::Nothing);
     assert_eq!(
@@ -114,7 +124,10 @@ async fn without_a_second_session_another_connection_ends_it() {
     let sshd = Sshd::builder().line("MaxSessions 1").start();
     let mut session = connect(&sshd).await;
     let begun = Instant::now();
-    let mut running = session.exec("echo up; sleep 86107 & wait").await.unwrap();
+    let mut running = session
+        .exec(&marked("echo up; sleep 86107 & wait"))
+        .await
+        .unwrap();
     assert_eq!(running.next().await, Event::Stdout("up\n".into()));
     let grace = Duration::from_secs(5);
     let refused = end(&mut session, grace).await.left;
@@ -172,7 +185,7 @@ async fn a_script_is_located_without_a_trace_in_its_streams_and_ended_by_that() 
     let sshd = Sshd::start();
     let mut session = connect(&sshd).await;
     let script = "echo up; set -m; sleep 86110 & sleep 86110 | cat & wait";
-    let mut running = session.exec(script).await.unwrap();
+    let mut running = session.exec(&marked(script)).await.unwrap();
     assert_eq!(running.next().await, Event::Stdout("up\n".into()));
     let Located::Process(process) = session.locate().await else {
         panic!("it is not located");
