@@ -7,6 +7,7 @@ use super::cancel::Cause;
 use super::command::command;
 use super::output::{Output, TAIL};
 use super::remains::Remains;
+use super::run::silent;
 use super::slots::Place;
 use super::{Shared, target};
 use crate::domain::{
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::macros::format_description;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +38,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// hears it for 30 s.
 const LEFT_BEHIND: Duration = Duration::from_secs(40);
 
+/// For ever, for a clock.
+const BLIND: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Behind the end of any stream: what is collected from there is the state alone.
 const NOWHERE: [u64; 2] = [i64::MAX as u64; 2];
 
@@ -127,6 +131,10 @@ struct Run<'a> {
     /// Whether the script may have been started: from then on nothing but the machine's own word
     /// ends the task.
     may_run: bool,
+    /// What the machine keeps of each stream.
+    bounds: Bounds,
+    /// When the script last wrote, as far as that is seen.
+    heard: watch::Sender<Instant>,
     /// Whether the machine answered since the last pause.
     answered: bool,
     out_of_reach_since: Option<i64>,
@@ -180,12 +188,10 @@ impl<'a> Run<'a> {
             let left = i64::from(timeout).saturating_sub(gone).max(0);
             begun + Duration::from_secs(left.unsigned_abs())
         });
+        let limit = shared.config.output_limit;
         Self {
             // The machine keeps the bounds; what is stored of a run that goes on is all head.
-            output: Output::resumed(
-                shared.config.output_limit,
-                [task.stdout.bytes, task.stderr.bytes],
-            ),
+            output: Output::resumed(limit, [task.stdout.bytes, task.stderr.bytes]),
             shared,
             task,
             instance,
@@ -193,6 +199,8 @@ impl<'a> Run<'a> {
             deadline,
             begun,
             may_run,
+            bounds: Bounds::new(limit, TAIL.min(limit / 2)),
+            heard: watch::Sender::new(begun),
             answered: false,
             out_of_reach_since: None,
             stop: None,
@@ -244,8 +252,7 @@ impl<'a> Run<'a> {
             run: &id,
             command: &command,
         };
-        let tail = TAIL.min(shared.config.output_limit / 2);
-        let bounds = Bounds::new(shared.config.output_limit, tail);
+        let bounds = self.bounds;
         let link = &mut session;
         let started = over!(self, link.start_detached(run, known, bounds));
         self.may_run |= started
@@ -310,7 +317,20 @@ impl<'a> Run<'a> {
         self.answered = true;
         if self.stop.is_none() {
             let told = self.told_to_end();
-            match self.take_until(&mut following, told).await? {
+            // Nobody listened meanwhile.
+            self.heard.send_if_modified(|heard| {
+                let listens = *heard <= Instant::now();
+                *heard = if listens { Instant::now() } else { *heard };
+                listens
+            });
+            let silent = silent(self.heard.subscribe(), self.shared.config.silence_timeout);
+            let stop = async {
+                tokio::select! {
+                    cause = told => cause,
+                    () = silent => Cause::Silent,
+                }
+            };
+            match self.take_until(&mut following, stop).await? {
                 Until::Over => return Ok(()),
                 Until::Came(cause) => self.stop = Some(cause),
             }
@@ -593,6 +613,12 @@ impl<'a> Run<'a> {
             .saturating_sub(self.output.end(stream));
         bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         self.output.push(stream, &bytes, Instant::now());
+        // What comes behind a full head is not seen before the end.
+        let sees = self.output.end(stream) < self.bounds.head();
+        self.heard.send_replace(match sees {
+            true => Instant::now().max(*self.heard.borrow()),
+            false => Instant::now() + BLIND,
+        });
     }
 
     /// From where on the machine is to show what the run wrote.
@@ -646,7 +672,16 @@ impl<'a> Run<'a> {
                     self.task.timeout.unwrap_or_default()
                 ),
             ),
-            _ => (Outcome::Cancelled, "Cancelled on request.".into()),
+            Cause::Silent => (
+                Outcome::TimedOut,
+                format!(
+                    "It wrote nothing for {} s (engine.silence_timeout).",
+                    self.shared.config.silence_timeout
+                ),
+            ),
+            Cause::Cancelled | Cause::Interrupted => {
+                (Outcome::Cancelled, "Cancelled on request.".into())
+            }
         }
     }
 }

@@ -331,7 +331,7 @@ impl Run<'_> {
 }
 
 /// Waits until nothing was heard for so many seconds; for ever where that is 0.
-async fn silent(mut heard: watch::Receiver<Instant>, seconds: u64) {
+pub async fn silent(mut heard: watch::Receiver<Instant>, seconds: u64) {
     if seconds == 0 {
         return std::future::pending().await;
     }

@@ -34,6 +34,8 @@ const REMOVE: &str = include_str!("detached/remove.sh");
 const BLOCK: u64 = 512;
 /// How long a machine may take to start a run: it waits 20 s for the script to begin.
 const STARTING: Duration = Duration::from_secs(60);
+/// How slowly what a script reads may arrive, in bytes a second.
+const PACE: u64 = 64 * 1024;
 /// How long any other answer may take, beyond what is waited for there.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -57,6 +59,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// How much of a stream's beginning is kept, in bytes.
+    pub fn head(self) -> u64 {
+        self.head
+    }
+
     /// For a limit of bytes a stream: its head, in whole blocks of 512 bytes, and its tail of
     /// `tail` bytes, or up to a block more.
     pub fn new(limit: u64, tail: u64) -> Self {
@@ -153,10 +160,12 @@ impl Session {
         let nonce = unguessable();
         let text = run.start(&nonce, known, bounds);
         let mut talk = self.talk(run, &nonce, &text).await?;
+        let mut patience = STARTING;
         if let (Some(stdin), false) = (&run.command.stdin, known) {
+            patience += Duration::from_secs(stdin.len() as u64 / PACE);
             talk.give(stdin.clone()).await;
         }
-        let said = talk.said(STARTING).await?;
+        let said = talk.said(patience).await?;
         let (what, rest) = said.split_once(' ').unwrap_or((&said, ""));
         Ok(match what {
             "process" => Started::As(process(rest).ok_or_else(|| talk::not_understood(&said))?),

@@ -645,3 +645,93 @@ fn end_those_with(marker: &str) {
         }
     }
 }
+
+#[tokio::test]
+async fn a_detached_run_that_writes_nothing_for_too_long_is_ended() {
+    let sshd = Sshd::start();
+    let config = "[engine]\nsilence_timeout = 2\ncancel_grace = 1\noutput_limit = 8192";
+    let (app, instance) = on(&sshd, App::builder().config(config)).await;
+    let marker = format!("31{}", sshd.port());
+    let id = post(&app, instance, &format!("echo one; sleep {marker}")).await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        (&task["outcome"], &task["stdout"]),
+        (&json!("timed_out"), &json!("one\n")),
+        "{task:#}"
+    );
+    let reason = task["reason"].as_str().unwrap();
+    assert!(reason.starts_with("It wrote nothing for 2 s"), "{reason}");
+    // Behind a full head nothing is seen, so that nothing is silence.
+    let id = post(&app, instance, "seq 1 10000; sleep 4; exit 3").await;
+    assert_eq!(app.wait_ended(id).await["rc"], 3);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_not_there_is_no_reason_to_wait_before_anything_was_sent() {
+    let sshd = Sshd::start();
+    let (app, _) = on(&sshd, App::builder()).await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let instance = app.declare("127.0.0.1", nobody.port()).await;
+    let id = post(&app, instance, "true").await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(task["outcome"], "unreachable");
+}
+
+#[tokio::test]
+async fn old_directories_of_this_server_are_swept_and_no_others() {
+    let sshd = Sshd::start();
+    let (app, instance) = on(&sshd, App::builder()).await;
+    let gate = sshd.dir().join("gate");
+    let script = format!(
+        "echo one; until test -e {}; do sleep 0.05; done",
+        gate.display()
+    );
+    let first = post(&app, instance, &script).await;
+    app.wait_until(first, |task| task["stdout"] == "one\n")
+        .await;
+    let runs = directories(&sshd);
+    let store = &runs[0][..36];
+    let old = |name: &str, over: bool, days: u32| {
+        let run = state_directory(&sshd).join(name).join("run");
+        fs::create_dir_all(&run).unwrap();
+        let aged = if over {
+            run.join("done")
+        } else {
+            state_directory(&sshd).join(name)
+        };
+        if over {
+            fs::write(&aged, "").unwrap();
+        }
+        let date = format!("{days} days ago");
+        let touched = Command::new("touch")
+            .arg("-d")
+            .arg(date)
+            .arg(&aged)
+            .status();
+        assert!(touched.unwrap().success());
+    };
+    old(&format!("{store}-over-long-ago"), true, 8);
+    old(&format!("{store}-over-lately"), true, 3);
+    old(&format!("{store}-abandoned-long-ago"), false, 31);
+    old(&format!("{store}-abandoned-lately"), false, 20);
+    old("another-store-over-long-ago", true, 100);
+    let second = post(&app, instance, "true").await;
+    assert_eq!(app.wait_ended(second).await["rc"], 0);
+    let expected = [
+        "another-store-over-long-ago".to_owned(),
+        format!("{store}-abandoned-lately"),
+        format!("{store}-over-lately"),
+        runs[0].clone(),
+    ];
+    let left = || {
+        directories(&sshd)
+            .into_iter()
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    wait_for(|| left() == expected.iter().cloned().collect(), "the sweep").await;
+    fs::write(gate, "").unwrap();
+    assert_eq!(app.wait_ended(first).await["rc"], 0);
+}
