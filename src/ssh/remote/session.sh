@@ -65,6 +65,7 @@ mine() {
   case $S in *" $i "*) ;; *) return 1;; esac;
   case $s in Z*|X*) return 1;; esac;
   [ $p -gt 1 ] || return 1;
+  if [ $V -gt 1 ]; then [ $p -ne $V ] && [ $p -ne $$ ] && [ $q -ne $$ ] || return 1; fi;
   if [ $D = 1 ]; then ours $p; [ $? -ne 1 ]; fi;
 };
 some() { L=$M; M=; for f in $L; do if mine $f; then M="$M $f"; fi; done; };
@@ -89,6 +90,12 @@ Y=0; P=0; look $$ && Y=$i; look $Y && P=$q;
 read -r b < /proc/sys/kernel/random/boot_id;
 now; S=" "; R=none; Z=9999999999999; D=0;
 if [ $K = here ] && [ -z "$C" ]; then C=$SSH_CONNECTION; fi;
+
+# Dropbear makes no session for a command: all that a connection has started is in that of V, which
+# serves it, with this shell. What V was started by has the other connections as children.
+V=0; if [ $K = here ] && look $$ && [ $i -ne $$ ] && [ $q -eq $i ]; then
+  ours $i; if [ $? -ne 0 ]; then V=$i; P=0; look $V && add $V $t; fi;
+fi;
 
 # A number is given to no other process while a session has it. So where another has it, nothing is
 # left of the session.
