@@ -195,7 +195,10 @@ impl<'a> Attempts<'a> {
         let limit = self.inner.timeouts.login;
         let (connection, host_key) = match timeout_at(deadline, login).await {
             Ok(Ok(Ok(connected))) => connected,
-            Ok(Ok(Err(not_in))) => return Err(self.not_in(not_in, &seen)),
+            Ok(Ok(Err(not_in))) => {
+                let judged = shared.verdict().is_some();
+                return Err(self.not_in(not_in, judged, &seen));
+            }
             Ok(Err(_)) => return Err(Attempt::Final(reasons::not_ssh(self.target))),
             Err(_) => {
                 let judged = shared.verdict().is_some();
@@ -219,10 +222,16 @@ impl<'a> Attempts<'a> {
         })
     }
 
-    fn not_in(&mut self, why: NotIn, seen: &Seen) -> Attempt {
+    /// `judged`: whether the server has shown a host key.
+    fn not_in(&mut self, why: NotIn, judged: bool, seen: &Seen) -> Attempt {
         match why {
             NotIn::HostKey(failure) => Attempt::Final(failure),
             NotIn::Trouble(Trouble::NoCommon) => Attempt::Another(self.no_common(seen)),
+            // Some servers break over what one library picks: Dropbear offers RSA without having
+            // such a key, and goes where it is taken.
+            NotIn::Trouble(trouble @ (Trouble::Left | Trouble::Closed)) if !judged => {
+                Attempt::Another(reasons::key_exchange(self.target, &trouble))
+            }
             NotIn::Trouble(trouble) => Attempt::Final(reasons::key_exchange(self.target, &trouble)),
             NotIn::Keys(names, ended) => {
                 self.tried.refused.extend(names);
