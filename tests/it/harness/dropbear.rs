@@ -56,6 +56,9 @@ impl Dropbear {
 
 impl Drop for Dropbear {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- dropbear: {}", log(self.dir.path()));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -169,7 +169,8 @@ async fn dropbear_with_each_kind_of_host_key() {
         Case::of_dropbear(&dropbear).holds().await;
     }
     let dropbear = Dropbear::start(&[Kind::Ecdsa]);
-    let words = &["ecdsa-sha2-nistp256", THRUSSH_KEYS];
+    // It offers RSA without having such a key, and goes where that is taken.
+    let words = &["closed the connection before the login"];
     let case = Case::of_dropbear(&dropbear).beyond_thrussh(words);
     case.holds().await;
 }
