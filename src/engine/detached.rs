@@ -528,8 +528,12 @@ impl<'a> Run<'a> {
             let link = &mut session;
             over!(self, link.remove_detached(run))
         };
-        if let Err(failure) = removed.await {
-            tracing::warn!(task = self.task.id.0, reason = %failure, "cannot remove what a detached run left on its instance");
+        match removed.await {
+            // Nothing of the run goes on there.
+            Ok(()) => session.release(),
+            Err(failure) => {
+                tracing::warn!(task = self.task.id.0, reason = %failure, "cannot remove what a detached run left on its instance");
+            }
         }
     }
 
