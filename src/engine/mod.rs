@@ -21,7 +21,7 @@ mod target;
 pub use feed::Watch;
 
 use crate::config;
-use crate::domain::{Check, CheckRequest, Clock, Health, InstanceId, Result, TaskId};
+use crate::domain::{Check, CheckRequest, Clock, Health, Instance, InstanceId, Result, TaskId};
 use crate::ssh::Connector;
 use crate::store::Store;
 use cancel::Cancels;
@@ -149,6 +149,12 @@ impl Engine {
     /// `TooMany` where too many checks run already; `Unavailable` where the server stops.
     pub async fn check(&self, instance: InstanceId, request: &CheckRequest) -> Result<Check> {
         check::check(&self.shared, instance, request).await
+    }
+
+    /// Something about the trust in an instance has changed: the connections that wait for their
+    /// next use there, or lead through it, are of no use.
+    pub fn forget_connections(&self, instance: &Instance) {
+        self.shared.connector.forget(&instance.ip, instance.port);
     }
 
     /// What was heard of an instance and is not in the store yet.

@@ -38,7 +38,11 @@ impl Service {
             .inner
             .store
             .decide_host_key(id, (decision, fingerprint), if_match, by)
-            .await?;
-        decided.ok_or_else(no_such_instance)
+            .await?
+            .ok_or_else(no_such_instance)?;
+        if let Some(engine) = &self.inner.engine {
+            engine.forget_connections(&decided.instance);
+        }
+        Ok(decided)
     }
 }

@@ -9,9 +9,9 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use thrussh::server::Handle;
 use thrussh::{ChannelId, CryptoVec, Sig};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
-use tokio::sync::Notify;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{Notify, mpsc};
 
 /// The bytes of one message.
 const PIECE: usize = 16 * 1024;
@@ -34,7 +34,7 @@ pub fn become_command(command: &OsStr) -> io::Error {
 }
 
 /// Starts `wsexec demo-exec COMMAND`, with an environment that has none of the server's secrets.
-pub fn start(command: &[u8], user: &str) -> io::Result<Child> {
+pub fn start(command: &[u8], user: &str, connection: &str) -> io::Result<Child> {
     let keep = |name: &str| std::env::var_os(name).map(|value| (name.to_owned(), value));
     let kept = ["HOME", "SHELL", "PATH", "LANG", "LC_ALL", "TZ"];
     let mut child = Command::new(std::env::current_exe()?);
@@ -46,13 +46,27 @@ pub fn start(command: &[u8], user: &str) -> io::Result<Child> {
         .envs(kept.into_iter().filter_map(keep))
         .env("USER", user)
         .env("LOGNAME", user)
-        .stdin(Stdio::null())
+        .env("SSH_CONNECTION", connection)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if let Some(home) = std::env::var_os("HOME").filter(|home| home.as_bytes() != b"") {
         child.current_dir(home);
     }
     child.spawn()
+}
+
+/// Messages of a command's input that wait for it to read: more than a window of them, and all of
+/// the longest input that a task may have.
+pub const INPUT: usize = 2048;
+
+/// Carries what comes on a channel to a command that may not read it.
+pub async fn feed(mut stdin: ChildStdin, mut input: mpsc::Receiver<Vec<u8>>) {
+    while let Some(data) = input.recv().await {
+        if stdin.write_all(&data).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Carries the output and the end of a command to its channel.

@@ -35,6 +35,8 @@ pub async fn demo_connection(dir: &Path) -> io::Result<()> {
     let stream = std::net::TcpStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
+    let (theirs, ours) = (stream.peer_addr()?, stream.local_addr()?);
+    let (client, server) = (theirs.ip(), ours.ip());
     let stream = TcpStream::from_std(stream)?;
     let host_key = PKey::private_key_from_pem(&std::fs::read(dir.join(HOST_KEY))?)?;
     let host_key = identities::ed25519_of(&host_key).map_err(|_| io::Error::other("host key"))?;
@@ -42,8 +44,11 @@ pub async fn demo_connection(dir: &Path) -> io::Result<()> {
     let commands = Commands {
         user: std::fs::read_to_string(dir.join(USER))?,
         authorized: std::fs::read_to_string(dir.join(AUTHORIZED))?,
+        // As ssh(1) has it.
+        connection: format!("{client} {} {server} {}", theirs.port(), ours.port()),
         running: HashMap::new(),
         tracker: TaskTracker::new(),
+        inputs: TaskTracker::new(),
         sessions,
     };
     let config = Config {
@@ -79,10 +84,20 @@ struct Commands {
     user: String,
     /// The fingerprint of the one key.
     authorized: String,
-    running: HashMap<ChannelId, (u32, Arc<Window>)>,
+    connection: String,
+    running: HashMap<ChannelId, Running>,
     tracker: TaskTracker,
+    inputs: TaskTracker,
     /// The sessions that scripts have begun, by the id of their leaders.
     sessions: mpsc::Sender<u32>,
+}
+
+/// A command that was started.
+struct Running {
+    id: u32,
+    window: Arc<Window>,
+    /// Until its input has ended.
+    input: Option<mpsc::Sender<Vec<u8>>>,
 }
 
 type Done = Result<(Commands, Session), Error>;
@@ -102,19 +117,51 @@ impl Handler for Commands {
         mut session: Session,
     ) -> Done {
         let started = match self.tracker.len() < MAX_COMMANDS {
-            true => command::start(command, &self.user).ok(),
+            true => command::start(command, &self.user, &self.connection).ok(),
             false => None,
         };
         match started.and_then(|child| Some((child.id()?, child))) {
-            Some((id, child)) => {
+            Some((id, mut child)) => {
                 let window = Arc::new(Window::new());
-                self.running.insert(channel, (id, window.clone()));
+                let (sender, input) = mpsc::channel(command::INPUT);
+                if let Some(stdin) = child.stdin.take() {
+                    self.inputs.spawn(command::feed(stdin, input));
+                }
+                let running = Running {
+                    id,
+                    window: window.clone(),
+                    input: Some(sender),
+                };
+                self.running.insert(channel, running);
                 let _ = self.sessions.send(id).await;
                 session.channel_success(channel);
                 let carried = command::carry(child, channel, session.handle(), window);
                 self.tracker.spawn(carried);
             }
             None => session.channel_failure(channel),
+        }
+        Ok((self, session))
+    }
+
+    async fn data(self, channel: ChannelId, data: &[u8], session: Session) -> Done {
+        let running = self.running.get(&channel);
+        if let Some(input) = running.and_then(|it| it.input.as_ref()) {
+            // Fails where the script reads no more.
+            let _ = input.send(data.to_vec()).await;
+        }
+        Ok((self, session))
+    }
+
+    async fn channel_eof(mut self, channel: ChannelId, session: Session) -> Done {
+        if let Some(running) = self.running.get_mut(&channel) {
+            running.input = None;
+        }
+        Ok((self, session))
+    }
+
+    async fn channel_close(mut self, channel: ChannelId, session: Session) -> Done {
+        if let Some(running) = self.running.get_mut(&channel) {
+            running.input = None;
         }
         Ok((self, session))
     }
@@ -130,7 +177,7 @@ impl Handler for Commands {
         let leader = self
             .running
             .get(&channel)
-            .and_then(|(id, _)| processes::pid(*id));
+            .and_then(|it| processes::pid(it.id));
         if let (Some(leader), Some(signal)) = (leader, signal) {
             // Fails where the script has ended.
             let _ = rustix::process::kill_process_group(leader, signal);
@@ -139,8 +186,8 @@ impl Handler for Commands {
     }
 
     async fn window_adjusted(self, channel: ChannelId, size: usize, session: Session) -> Done {
-        if let Some((_, window)) = self.running.get(&channel) {
-            window.adjust(size);
+        if let Some(running) = self.running.get(&channel) {
+            running.window.adjust(size);
         }
         Ok((self, session))
     }
