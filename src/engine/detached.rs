@@ -293,7 +293,12 @@ impl<'a> Run<'a> {
                 return Ok(Over::unbegun(gone()));
             };
             let state = collection.state().clone();
-            if state.over || !state.watched || self.stopped.is_some() {
+            let late = |(_, at)| state.now.saturating_sub(at) > LEFT_BEHIND.as_secs().cast_signed();
+            if state.over
+                || !state.watched
+                || self.stopped.is_some()
+                || state.exit.is_some_and(late)
+            {
                 let (ending, end) = self.judge(&state);
                 let last = self.collect(collection).await?;
                 // What is not over may still be of use to whoever looks for it there.
