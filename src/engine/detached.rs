@@ -6,7 +6,7 @@ mod judgement;
 use super::cancel::Cause;
 use super::command::command;
 use super::output::{Output, TAIL};
-use super::remains::Remains;
+use super::remains::{Remains, after_the_end};
 use super::run::silent;
 use super::slots::Place;
 use super::{Shared, target};
@@ -34,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long until a machine is tried again, at first and at last.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How often in a row a machine may let the server in and come to nothing, once the run is to end:
+/// what runs there can spoil what the server needs, for as long as it likes.
+const IN_VAIN: u32 = 6;
 /// How long what a script left behind may hold its output once the script was ended: the machine
 /// hears it for 30 s.
 const LEFT_BEHIND: Duration = Duration::from_secs(40);
@@ -138,6 +141,10 @@ struct Run<'a> {
     /// Whether the machine answered since the last pause.
     answered: bool,
     out_of_reach_since: Option<i64>,
+    /// Whether the machine has let the server in since the last pause; and how often it did, since
+    /// the run is to end, and nothing came of it.
+    let_in: bool,
+    in_vain: u32,
     /// Why it is to end before its script does, and what became of that.
     stop: Option<Cause>,
     stopped: Option<Stopped>,
@@ -203,6 +210,8 @@ impl<'a> Run<'a> {
             heard: watch::Sender::new(begun),
             answered: false,
             out_of_reach_since: None,
+            let_in: false,
+            in_vain: 0,
             stop: None,
             stopped: None,
         }
@@ -221,10 +230,37 @@ impl<'a> Run<'a> {
             if std::mem::take(&mut self.answered) {
                 pause = PAUSE.0;
             }
+            if let Some(over) = self.given_up(&failure) {
+                return over;
+            }
             self.out_of_reach(&failure).await;
             sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE.1);
         }
+    }
+
+    /// The end of a run that is to end, where its machine is there and does not let that be done,
+    /// or be told. One that is not reached is waited for.
+    fn given_up(&mut self, failure: &Failure) -> Option<Over> {
+        let let_in = std::mem::take(&mut self.let_in);
+        let cause = self.stop.or_else(|| self.told_to_end().now_or_never())?;
+        self.in_vain += u32::from(let_in);
+        if self.in_vain < IN_VAIN {
+            return None;
+        }
+        let (outcome, what) = self.describe(cause);
+        let what = match &self.stopped {
+            Some(stopped) => after_the_end(&what, &stopped.found),
+            None => {
+                format!("{what} It is not confirmed that nothing of it is left on the instance.")
+            }
+        };
+        let reason = format!(
+            "{what} The instance lets the server in and does not answer as it should, so that the last of the output \
+             may be missing and its directory stays there. {}",
+            failure.reason
+        );
+        Some(Over::unbegun(Ending::aborted(outcome, reason)))
     }
 
     /// Goes the whole way over one connection, from wherever the run is.
@@ -241,6 +277,7 @@ impl<'a> Run<'a> {
             }
             connected = self.connect() => connected?,
         };
+        self.let_in = true;
         let id = self
             .task
             .run
@@ -367,6 +404,7 @@ impl<'a> Run<'a> {
         let patience = Duration::from_secs(shared.config.reconnect_timeout);
         let process = self.task.process.clone();
         let remains = Remains::of(shared, &self.task, process, None, self.begun);
+        let in_vain = self.in_vain > 0;
         async move {
             let looked = match session.collect_detached(run, NOWHERE).await {
                 Err(failure) if failure.channel_refused => {
@@ -375,7 +413,12 @@ impl<'a> Run<'a> {
                 }
                 looked => looked,
             };
-            let exited = looked?.is_some_and(|it| it.state().exit.is_some());
+            let exited = match looked {
+                Ok(it) => it.is_some_and(|it| it.state().exit.is_some()),
+                // What a script has made of its records does not keep it from being ended.
+                Err(_) if in_vain => false,
+                Err(failure) => return Err(failure),
+            };
             let found = remains.end(None, grace, patience).await;
             match found.left {
                 Left::Unasked(why) => Err(Failure::new(Outcome::Lost, why)),
@@ -424,9 +467,12 @@ impl<'a> Run<'a> {
             gaps: Some([None; 2]),
             ..OutputWrite::default()
         };
-        for ((stream, kept), tail) in Stream::ALL.into_iter().zip(streams).zip(tails) {
+        for ((stream, kept), mut tail) in Stream::ALL.into_iter().zip(streams).zip(tails) {
             let head = self.output.end(stream);
             let total = kept.total.unwrap_or(0).max(kept.head).max(head);
+            // A machine that has shown more than it now says it kept: nothing is stored twice.
+            let behind = usize::try_from(total - head).unwrap_or(usize::MAX);
+            let _ = tail.split_to(tail.len().saturating_sub(behind));
             let begin = total - tail.len() as u64;
             let length = begin.saturating_sub(head);
             if let Some(gaps) = &mut last.gaps {

@@ -117,7 +117,7 @@ impl Run<'_> {
             // A connection that has waited may be dead, or have no place left: nothing was sent.
             let unsent = matches!(started, Ok(Err(_))) && session.commands() == before;
             if unsent && session.took().is_none() {
-                session.release();
+                session.retire();
                 reuse = false;
                 continue;
             }

@@ -203,6 +203,14 @@ impl Lease {
             inner.spawned.spawn(sweep(Arc::downgrade(&inner)));
         }
     }
+
+    /// Nothing could be begun here: the machine has no place left on this connection, which is
+    /// remembered, or the connection is dead.
+    pub fn retire(self) {
+        if self.session.was_refused() {
+            self.release();
+        }
+    }
 }
 
 impl Deref for Lease {

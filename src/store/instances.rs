@@ -105,6 +105,16 @@ fn has_unfinished(c: &Connection, id: InstanceId) -> rusqlite::Result<bool> {
     .query_row([id.0], |row| row.get(0))
 }
 
+/// Whether something runs there that only this address leads to: what a detached run is known by is
+/// asked for wherever its machine moves to.
+fn is_needed_there(c: &Connection, id: InstanceId) -> rusqlite::Result<bool> {
+    c.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE instance = ?1 AND state = 'CURRENT'
+                        AND (mode = 'attached' OR process_pid IS NULL))",
+    )?
+    .query_row([id.0], |row| row.get(0))
+}
+
 impl Store {
     /// A page of the instances, in the page's order.
     ///
@@ -183,7 +193,7 @@ impl Store {
     ///
     /// # Errors
     /// `Invalid`, `PreconditionFailed`; `NotFound` for a jump that is not there; `Conflict` for a
-    /// way that comes back or is too long.
+    /// way that comes back or is too long, and for another machine while a task runs on this one.
     pub async fn change_instance(
         &self,
         id: InstanceId,
@@ -201,6 +211,14 @@ impl Store {
                 jumps::check(c, Some(id), new.jump)?;
             }
             if !new.is_same_machine(&old) {
+                // Another machine would be asked what became of it, and know nothing.
+                if is_needed_there(c, id)? {
+                    return Err(Error::conflict(
+                        "A task runs on this instance, so that its ip and port have to stay. Cancel it or wait for its \
+                         end, then change them.",
+                    )
+                    .into());
+                }
                 host_keys::forget(c, &old, (&by, now))?;
                 health::forget(c, id)?;
             }

@@ -311,7 +311,8 @@ impl Store {
         .await
     }
 
-    /// Claims waiting tasks, oldest first within each instance: from each of these instances up to
+    /// Claims waiting tasks, oldest first within each instance, but for those whose next attempt is
+    /// due, which come in the order in which they are: from each of these instances up to
     /// so many, and up to `most` in all. What this gives is CURRENT on disk, and is never given
     /// again.
     ///
@@ -334,8 +335,14 @@ impl Store {
                 // One more than is taken tells whether there is more.
                 let mut waiting = c
                     .prepare_cached(&format!(
-                        "SELECT {COLUMNS} FROM tasks INDEXED BY tasks_waiting WHERE instance = ?1 AND state = 'INIT'
-                         AND (not_before IS NULL OR not_before <= ?3) ORDER BY id LIMIT ?2"
+                        "SELECT {COLUMNS} FROM tasks WHERE id IN (
+                             SELECT id FROM (SELECT id FROM tasks INDEXED BY tasks_ready WHERE instance = ?1
+                                 AND state = 'INIT' AND not_before IS NULL ORDER BY id LIMIT ?2)
+                             UNION ALL
+                             SELECT id FROM (SELECT id FROM tasks INDEXED BY tasks_delayed WHERE instance = ?1
+                                 AND state = 'INIT' AND not_before IS NOT NULL AND not_before <= ?3
+                                 ORDER BY not_before, id LIMIT ?2)
+                         ) ORDER BY id LIMIT ?2"
                     ))?
                     .query_map(params![id.0, take + 1, now], task)?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -374,15 +381,20 @@ impl Store {
         .await
     }
 
-    /// The instances that have a task in INIT whose next attempt is due.
+    /// The instances that have a task in INIT whose next attempt is due, each found by a step or two
+    /// in an index.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn instances_with_due_retries(&self, now: i64) -> Result<Vec<InstanceId>> {
         self.read(move |c| {
             c.prepare_cached(
-                "SELECT DISTINCT instance FROM tasks INDEXED BY tasks_delayed
-                 WHERE state = 'INIT' AND not_before IS NOT NULL AND not_before <= ?1",
+                "WITH RECURSIVE w (i) AS (
+                     SELECT min(instance) FROM tasks INDEXED BY tasks_delayed WHERE state = 'INIT' AND not_before IS NOT NULL
+                     UNION ALL
+                     SELECT (SELECT min(instance) FROM tasks INDEXED BY tasks_delayed WHERE state = 'INIT' AND not_before IS NOT NULL AND instance > w.i) FROM w WHERE w.i IS NOT NULL
+                 ) SELECT i FROM w WHERE EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_delayed
+                     WHERE instance = w.i AND state = 'INIT' AND not_before IS NOT NULL AND not_before <= ?1)",
             )?
             .query_map([now], |row| row.get(0).map(InstanceId))?
             .collect()

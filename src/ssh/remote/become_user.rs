@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// One change of the user.
 pub(super) struct Way<'a> {
     to: &'a Become,
-    password: Option<&'a Secret>,
+    pub password: Option<&'a Secret>,
     shell: &'static str,
     /// What sudo asks with. Nobody else can print it, so that the password goes to nobody else.
     pub prompt: String,

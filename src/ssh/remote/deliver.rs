@@ -225,6 +225,9 @@ impl Talk {
                 Ok(Said::Prompt) if asked => return Err(way.wrong_password()),
                 Ok(Said::Prompt) => {
                     asked = true;
+                    if let Some(password) = way.password {
+                        self.ear.hide(password);
+                    }
                     self.write(way.password_line()).await?;
                 }
                 Ok(Said::Failed(_)) => return Err(way.is_not_there()),

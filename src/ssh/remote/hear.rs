@@ -2,12 +2,14 @@
 //! can guess, on stderr, or on a terminal between everything else.
 
 use super::first_words;
-use crate::domain::RemoteProcess;
+use crate::domain::{RemoteProcess, Secret};
 use crate::ssh::Event;
 use std::collections::VecDeque;
 
 /// The most that is taken of what others print before a program begins, in bytes.
 const BEFORE: usize = 1024 * 1024;
+/// What a piece of it counts for beyond its bytes: one that comes in many costs more.
+const PIECE: usize = 64;
 /// The longest line that a shell of ours says, in bytes.
 const LINE: usize = 8192;
 
@@ -33,6 +35,8 @@ pub(super) struct Ear {
     /// What somebody else printed, for whoever reads the output.
     before: VecDeque<Event>,
     taken: usize,
+    /// What was sent there and is never repeated.
+    password: Option<Secret>,
 }
 
 impl Ear {
@@ -43,7 +47,13 @@ impl Ear {
             unread: Vec::new(),
             before: VecDeque::new(),
             taken: 0,
+            password: None,
         }
+    }
+
+    /// From now on this is left out of [`Ear::heard`], whoever may print it.
+    pub fn hide(&mut self, password: &Secret) {
+        self.password = Some(password.clone());
     }
 
     pub fn nonce(&self) -> &str {
@@ -54,15 +64,15 @@ impl Ear {
     pub fn hears(&mut self, event: Event) -> Result<(), Event> {
         match (event, self.terminal) {
             (Event::Stdout(data), true) | (Event::Stderr(data), false) => {
-                self.taken += data.len();
+                self.taken += data.len() + PIECE;
                 self.unread.extend_from_slice(&data);
             }
             (Event::Stdout(data), false) => {
-                self.taken += data.len();
+                self.taken += data.len() + PIECE;
                 self.before.push_back(Event::Stdout(data));
             }
             (Event::Stderr(data), true) => {
-                self.taken += data.len();
+                self.taken += data.len() + PIECE;
                 self.before.push_back(Event::Stderr(data));
             }
             (end, _) => return Err(end),
@@ -112,7 +122,12 @@ impl Ear {
             }
         }
         heard.extend_from_slice(&self.unread);
-        heard
+        match self.password.as_ref().map(Secret::expose) {
+            None | Some("") => heard,
+            Some(password) => String::from_utf8_lossy(&heard)
+                .replace(password, "***")
+                .into_bytes(),
+        }
     }
 
     /// Puts aside what came so far.
@@ -242,6 +257,27 @@ mod tests {
         for lie in lies {
             assert_eq!(process(lie), None, "{lie}");
         }
+    }
+
+    #[test]
+    fn a_password_that_is_printed_is_not_repeated() {
+        let mut ear = Ear::new("NONCE".into(), false);
+        ear.hide(&Secret::new("open sesame"));
+        for piece in ["sudo: not op", "en sesame, try"] {
+            ear.hears(Event::Stderr(piece.into())).unwrap();
+        }
+        assert_eq!(ear.heard(), b"sudo: not ***, try");
+    }
+
+    #[test]
+    fn a_machine_that_says_little_in_many_pieces_is_not_heard_for_long() {
+        let mut ear = Ear::new("NONCE".into(), false);
+        let mut pieces = 0;
+        while !ear.is_full() {
+            ear.hears(Event::Stdout("x".into())).unwrap();
+            pieces += 1;
+        }
+        assert!(pieces < 20_000, "{pieces}");
     }
 
     #[test]

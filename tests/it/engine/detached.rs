@@ -225,6 +225,41 @@ async fn a_cancel_of_a_detached_run_is_confirmed_and_keeps_its_last_words() {
 }
 
 #[tokio::test]
+async fn a_script_that_spoils_its_own_records_can_be_cancelled() {
+    let sshd = Sshd::start();
+    let (app, instance) = on(&sshd, App::builder().config("[engine]\ncancel_grace = 1")).await;
+    let marker = format!("9{}", sshd.port());
+    let script = format!("cd ~/.local/state/wsexec/*/run; echo x > cap; echo on; sleep {marker}");
+    let id = post(&app, instance, &script).await;
+    app.wait_until(id, |task| task["stdout"] == "on\n").await;
+    cancel(&app, id).await;
+    let task = app.wait_ended(id).await;
+    assert_eq!(task["outcome"], "cancelled");
+    let reason = task["reason"].as_str().unwrap();
+    assert!(reason.contains("does not answer as it should"), "{reason}");
+    assert!(!runs(&format!("sleep\0{marker}")), "{reason}");
+}
+
+#[tokio::test]
+async fn what_a_machine_has_shown_and_then_denies_is_stored_once() {
+    let sshd = Sshd::start();
+    let (app, instance) = on(&sshd, App::builder()).await;
+    let gate = sshd.dir().join("gate");
+    let script = format!(
+        "echo hello; until test -e {}; do sleep 0.05; done; cd ~/.local/state/wsexec/*/run; : > out.head",
+        gate.display()
+    );
+    let id = post(&app, instance, &script).await;
+    app.wait_until(id, |task| task["stdout"] == "hello\n").await;
+    fs::write(&gate, "").unwrap();
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        (&task["rc"], &task["stdout"]),
+        (&json!(0), &json!("hello\n"))
+    );
+}
+
+#[tokio::test]
 async fn a_deadline_of_a_detached_run_counts_from_its_start_also_across_a_restart() {
     let sshd = Sshd::start();
     let (mut app, instance) = on(&sshd, App::builder().config("[engine]\ncancel_grace = 1")).await;

@@ -57,6 +57,31 @@ async fn the_first_key_is_recorded_and_from_then_on_it_alone_is_right() {
 }
 
 #[tokio::test]
+async fn an_instance_stays_where_it_is_while_a_script_runs_there() {
+    let sshd = Sshd::start();
+    let other = Sshd::start();
+    let app = App::builder().identity(sshd.identity()).start().await;
+    let instance = app.declare("127.0.0.1", sshd.port()).await;
+    let gate = sshd.dir().join("gate");
+    let script = format!(
+        "echo on; until test -e {}; do sleep 0.05; done",
+        gate.display()
+    );
+    let task = json!({"name": "n", "instance": instance, "user": user(), "script": script});
+    let id = app.post_task(task).await["id"].as_i64().unwrap();
+    app.wait_until(id, |task| task["stdout"] == "on\n").await;
+    let path = format!("/wsexec/instances/{instance}");
+    let away = json!({"port": other.port()});
+    let refused = app.client().put(&path, &away).await;
+    assert_eq!(refused.status, 409, "{}", refused.json());
+    let tagged = json!({"port": sshd.port(), "tag": "t"});
+    assert_eq!(app.client().put(&path, &tagged).await.status, 200);
+    std::fs::write(&gate, "").unwrap();
+    assert_eq!(app.wait_ended(id).await["state"], "DONE");
+    assert_eq!(app.client().put(&path, &away).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_key_is_not_recorded_when_the_login_fails() {
     let sshd = Sshd::start();
     let stranger = Sshd::start();

@@ -1,11 +1,15 @@
-use super::ANSWER;
 use super::talk::{self, Talk};
+use super::{ANSWER, PACE};
 use crate::domain::Stream;
 use crate::ssh::Failure;
 use bytes::{Bytes, BytesMut};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The longest tail that is taken, in bytes: longer than any that was asked for.
 const TAIL: u64 = 2 * 1024 * 1024;
+/// The longest head that is taken, in bytes: as long as any that can be asked for.
+const HEAD: u64 = 4096 * 1024 * 1024;
 
 /// What a machine knows of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct Collection {
     state: State,
     talk: Talk,
     left: [u64; 2],
+    /// When all of it has to be here.
+    deadline: Instant,
 }
 
 impl Collection {
@@ -61,7 +67,14 @@ impl Collection {
             out.head.saturating_sub(from[0]),
             err.head.saturating_sub(from[1]),
         ];
-        Ok(Some(Self { state, talk, left }))
+        let all = left[0] + left[1] + out.tail + err.tail;
+        let deadline = Instant::now() + ANSWER + Duration::from_secs(all / PACE);
+        Ok(Some(Self {
+            state,
+            talk,
+            left,
+            deadline,
+        }))
     }
 
     /// What is known of it.
@@ -77,7 +90,8 @@ impl Collection {
         for stream in Stream::ALL {
             let left = &mut self.left[stream as usize];
             if *left > 0 {
-                let bytes = self.talk.bytes(*left, ANSWER).await?;
+                let patience = ANSWER.min(self.deadline - Instant::now());
+                let bytes = self.talk.bytes(*left, patience).await?;
                 *left -= bytes.len() as u64;
                 return Ok(Some((stream, bytes)));
             }
@@ -94,7 +108,8 @@ impl Collection {
         for (tail, kept) in tails.iter_mut().zip(self.state.streams) {
             while (tail.len() as u64) < kept.tail {
                 let left = kept.tail - tail.len() as u64;
-                tail.extend_from_slice(&self.talk.bytes(left, ANSWER).await?);
+                let patience = ANSWER.min(self.deadline - Instant::now());
+                tail.extend_from_slice(&self.talk.bytes(left, patience).await?);
             }
         }
         match self.talk.said(ANSWER).await?.as_str() {
@@ -140,7 +155,7 @@ fn state(said: &str) -> Option<State> {
         };
         let tail = words.next()?.parse().ok()?;
         // Offsets have to fit the store's numbers.
-        let fits = head <= i64::MAX as u64 / 4 && total.unwrap_or(0) <= i64::MAX as u64 / 4;
+        let fits = head <= cap.min(HEAD) && total.unwrap_or(0) <= i64::MAX as u64 / 4;
         let is_behind =
             tail == 0 || total.is_some_and(|total| head <= total && tail <= total - head);
         (fits && tail <= TAIL && is_behind).then_some(Kept { head, total, tail })
@@ -180,6 +195,8 @@ mod tests {
             "state yes no no same no 2000 3 100 101 10 20 11 0 0 0",
             "state yes no no same no 2000 3 100 101 10 99999999 9999999 0 0 0",
             "state yes no no same no 2000 -1 100 101 10 10 0 0 0 0",
+            "state yes no no same no 2000 3 100 101 1024001 6888901 1000 0 0 0",
+            "state no no no same no 36028797018963967 - - 101 4611686018427387904 - 0 0 - 0",
             "state maybe no no same no 2000 3 100 101 10 10 0 0 0 0",
         ] {
             assert_eq!(state(bad), None, "{bad}");

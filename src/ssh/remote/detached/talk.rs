@@ -17,6 +17,9 @@ pub(super) struct Talk {
     nonce: String,
     /// What came and was not taken, of stdout and stderr.
     unread: [BytesMut; 2],
+    /// How much of that was looked through for the nonce: what comes in small pieces is not looked
+    /// through anew with each.
+    looked: [usize; 2],
 }
 
 /// What comes next.
@@ -32,6 +35,7 @@ impl Talk {
             input: Some(input),
             nonce: nonce.to_owned(),
             unread: Default::default(),
+            looked: [0; 2],
         }
     }
 
@@ -56,14 +60,18 @@ impl Talk {
 
     /// All that came on one stream and was not taken.
     pub fn take(&mut self, stream: Stream) -> Bytes {
+        self.looked[stream as usize] = 0;
         self.unread[stream as usize].split().freeze()
     }
 
     /// Finds a line of ours in what came on one stream; what stands before it is nobody's.
     pub fn find(&mut self, stream: Stream) -> Result<Option<String>, Failure> {
         let unread = &mut self.unread[stream as usize];
+        let looked = &mut self.looked[stream as usize];
         let nonce = self.nonce.as_bytes();
-        let Some(at) = unread.windows(nonce.len()).position(|part| part == nonce) else {
+        let mut parts = unread[*looked..].windows(nonce.len());
+        let Some(at) = parts.position(|part| part == nonce) else {
+            *looked = (*looked).max((unread.len() + 1).saturating_sub(nonce.len()));
             return match unread.len() > BEFORE {
                 true => Err(lost(
                     "The machine printed without an end where it was to answer.",
@@ -71,7 +79,8 @@ impl Talk {
                 false => Ok(None),
             };
         };
-        let _ = unread.split_to(at);
+        let _ = unread.split_to(*looked + at);
+        *looked = 0;
         let Some(end) = unread.iter().position(|byte| *byte == b'\n') else {
             return match unread.len() > LINE {
                 true => Err(not_understood("a line without an end")),
@@ -100,6 +109,7 @@ impl Talk {
         loop {
             let unread = &mut self.unread[Stream::Stdout as usize];
             if !unread.is_empty() {
+                self.looked[Stream::Stdout as usize] = 0;
                 let most = usize::try_from(most).unwrap_or(usize::MAX);
                 return Ok(unread.split_to(unread.len().min(most)).freeze());
             }
