@@ -8,6 +8,7 @@ use super::host_keys::Rules;
 use super::identities::Offer;
 use super::library::{self, Shared, Trouble};
 use super::login::{self, Login, NotIn, Tried};
+use super::offers::Algorithms;
 use super::reach::{self, Reached, Socket};
 use super::session::Session;
 use super::stream::{Seen, Wire};
@@ -195,7 +196,7 @@ impl<'a> Attempts<'a> {
         let limit = self.inner.timeouts.login;
         let (connection, host_key) = match timeout_at(deadline, login).await {
             Ok(Ok(Ok(connected))) => connected,
-            Ok(Ok(Err(not_in))) => return Err(self.not_in(not_in, &seen)),
+            Ok(Ok(Err(not_in))) => return Err(self.not_in(not_in, library, &seen)),
             Ok(Err(_)) => return Err(Attempt::Final(reasons::not_ssh(self.target))),
             Err(_) => {
                 let judged = shared.verdict().is_some();
@@ -219,10 +220,14 @@ impl<'a> Attempts<'a> {
         })
     }
 
-    fn not_in(&mut self, why: NotIn, seen: &Seen) -> Attempt {
+    fn not_in(&mut self, why: NotIn, library: SshLibrary, seen: &Seen) -> Attempt {
         match why {
             NotIn::HostKey(failure) => Attempt::Final(failure),
             NotIn::Trouble(Trouble::NoCommon) => Attempt::Another(self.no_common(seen)),
+            // The server may be the first to see it.
+            NotIn::Trouble(Trouble::Left | Trouble::Closed) if nothing_for(library, seen) => {
+                Attempt::Another(self.no_common(seen))
+            }
             NotIn::Trouble(trouble) => Attempt::Final(reasons::key_exchange(self.target, &trouble)),
             NotIn::Keys(names, ended) => {
                 self.tried.refused.extend(names);
@@ -241,4 +246,10 @@ impl<'a> Attempts<'a> {
         let ours = library::algorithms(&self.inner.libraries);
         reasons::no_common(self.target, seen.kexinit().as_deref(), &ours)
     }
+}
+
+/// Whether the server offers nothing that a library has.
+fn nothing_for(library: SshLibrary, seen: &Seen) -> bool {
+    let theirs = seen.kexinit().and_then(|it| Algorithms::parse(&it));
+    theirs.is_some_and(|it| it.nothing_in_common(&library::algorithms(&[library])))
 }

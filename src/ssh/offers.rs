@@ -36,6 +36,14 @@ impl Algorithms {
         })
     }
 
+    /// Whether nothing of some kind is in common.
+    pub fn nothing_in_common(&self, ours: &Self) -> bool {
+        apart(&self.kex, &ours.kex)
+            || apart(&self.host_key, &ours.host_key)
+            || apart(&self.cipher, &ours.cipher)
+            || apart(&self.mac, &ours.mac)
+    }
+
     /// Of the kinds where nothing is in common, or of all where each has something: both lists.
     pub fn compare(&self, ours: &Self) -> String {
         let kinds = [
@@ -48,10 +56,10 @@ impl Algorithms {
             ("Cipher (Ciphers)", &self.cipher, &ours.cipher),
             ("MAC (MACs)", &self.mac, &ours.mac),
         ];
-        let apart = |(_, theirs, ours): &&(&str, &Vec<String>, &Vec<String>)| {
-            !theirs.iter().any(|name| ours.contains(name))
-        };
-        let mut told: Vec<_> = kinds.iter().filter(apart).collect();
+        let mut told: Vec<_> = kinds
+            .iter()
+            .filter(|(_, theirs, ours)| apart(theirs, ours))
+            .collect();
         if told.is_empty() {
             told = kinds.iter().collect();
         }
@@ -64,6 +72,10 @@ impl Algorithms {
         });
         told.collect::<Vec<_>>().join(". ")
     }
+}
+
+fn apart(theirs: &[String], ours: &[String]) -> bool {
+    !theirs.iter().any(|name| ours.contains(name))
 }
 
 /// The names of a list, without those that only signal something about the sender.
