@@ -102,7 +102,8 @@ impl Become {
 }
 
 /// A process on a machine that leads a session (setsid(2)), told apart from a later one with the
-/// same number.
+/// same number. It is a name of that session: with Dropbear it is the server's own, and no part of
+/// the script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteProcess {
     /// Its number, which is its session's too.

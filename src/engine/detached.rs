@@ -403,7 +403,7 @@ impl<'a> Run<'a> {
         let grace = Duration::from_secs(shared.config.cancel_grace);
         let patience = Duration::from_secs(shared.config.reconnect_timeout);
         let process = self.task.process.clone();
-        let remains = Remains::of(shared, &self.task, process, None, self.begun);
+        let remains = Remains::of_earlier(shared, &self.task, process);
         let in_vain = self.in_vain > 0;
         async move {
             let looked = match session.collect_detached(run, NOWHERE).await {

@@ -110,7 +110,7 @@ async fn ask(shared: &Shared, orphans: Vec<Orphan>, turns: &Semaphore, deadline:
 async fn ending(shared: &Shared, orphan: &Orphan, deadline: Instant) -> Ending {
     let (task, config) = (&orphan.task, &shared.config);
     let process = task.process.clone();
-    let remains = Remains::of(shared, task, process, None, Instant::now());
+    let remains = Remains::of_earlier(shared, task, process);
     let grace = Duration::from_secs(config.cancel_grace).min(GRACE);
     let patience = Duration::from_secs(config.reconnect_timeout)
         .min(deadline.saturating_duration_since(Instant::now()));

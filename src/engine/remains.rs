@@ -46,6 +46,17 @@ impl<'a> Remains<'a> {
         }
     }
 
+    /// As [`Remains::of`], of a script that an earlier run of the server may have started: then
+    /// only the clock tells since when it can have run.
+    pub fn of_earlier(shared: &'a Shared, task: &Task, process: Option<RemoteProcess>) -> Self {
+        let seconds = task.duration(shared.clock.now()).unwrap_or_default();
+        // The clock's seconds are whole ones.
+        let age = Duration::from_secs(seconds.unsigned_abs() + 1);
+        let now = Instant::now();
+        let started = now.checked_sub(age).unwrap_or(now);
+        Self::of(shared, task, process, None, started)
+    }
+
     /// Ends it, and looks what is left. `first` is the connection that started it, where there
     /// still is one; `patience` is how long another one may take.
     pub async fn end(&self, first: Option<Lease>, grace: Duration, patience: Duration) -> Finding {

@@ -124,6 +124,8 @@ pub(super) struct Answer {
     pub told: bool,
     pub left: Processes,
     pub escaped: Processes,
+    /// What lives in a session whose leader is gone, and is older than the script.
+    pub older: Processes,
     whole: bool,
 }
 
@@ -268,6 +270,8 @@ fn parse(said: &[u8], nonce: &str) -> Answer {
             "left" => answer.left.named.extend(named(rest)),
             "left-all" => answer.left.all = rest.trim_end().parse().unwrap_or_default(),
             "out" => answer.escaped.named.extend(named(rest)),
+            "older" => answer.older.named.extend(named(rest)),
+            "older-all" => answer.older.all = rest.trim_end().parse().unwrap_or_default(),
             "out-all" => answer.escaped.all = rest.trim_end().parse().unwrap_or_default(),
             "end" => answer.whole = true,
             _ => {}

@@ -35,6 +35,16 @@ ours() {
   return 2;
 };
 
+# Whether a process is that of Dropbear for one connection. It makes no session for a command without
+# a terminal: it leads that of all of them itself, and is no part of a script. (A program that was
+# started by a descriptor is called by its number.)
+serves() {
+  x=; IFS= read -r x < /proc/$1/comm;
+  case $x in dropbear*|[0-9]*) ;; *) return 1;; esac;
+  grep -qs dropbear /proc/$1/cmdline || return 1;
+  ours $1; [ $? -ne 0 ];
+};
+
 # Whether the session of the process looked at last is one that the asking connection has now.
 here() { look $i && [ $q -eq $P ]; };
 
@@ -59,14 +69,20 @@ from() {
 # Adds a session by its leader and the start of that.
 add() { S="$S$1 "; R="$R|$1"; if [ $2 -lt $Z ]; then Z=$2; fi; };
 
-# Whether a process lives in these sessions.
+# Whether a process lives in these sessions and is of the script. One that this shell comes from is
+# not. In the session of a connection there may be what an earlier script left behind; where the
+# leader is gone, nothing tells whether it was the session of a connection.
 mine() {
   look $1 || return 1;
   case $S in *" $i "*) ;; *) return 1;; esac;
   case $s in Z*|X*) return 1;; esac;
   [ $p -gt 1 ] || return 1;
-  if [ $V -gt 1 ]; then [ $p -ne $V ] && [ $p -ne $$ ] && [ $q -ne $$ ] || return 1; fi;
-  if [ $D = 1 ]; then ours $p; [ $? -ne 1 ]; fi;
+  case $U in *" $p "*) return 1;; esac;
+  v=0; case $V in *" $i "*) v=1; [ $p -ne $i ] && [ $t -ge $X ] || return 1;; esac;
+  if [ $v$D = 00 ]; then return 0; fi;
+  ours $p; [ $? -ne 1 ] || return 1;
+  if [ $t -ge $X ]; then return 0; fi;
+  case $H in *" $p "*) ;; *) H="$H$p ";; esac; return 1;
 };
 some() { L=$M; M=; for f in $L; do if mine $f; then M="$M $f"; fi; done; };
 all() { scan "[0-9]+ [0-9]+ ($R)"; some; };
@@ -84,31 +100,36 @@ tell() {
   say $k-all $n;
 };
 
-# Y is the session of this shell, P the process that serves its connection, Z when the script began,
-# D whether a session without its leader is looked for, whose number another may have by now.
+# U is this shell and what it comes from, Y its session, P the process that serves its connection.
+# S are the sessions, V those that the process of a connection leads, D whether one without its leader
+# is looked for, whose number another may have by now. Z is when the script began, X when at the
+# earliest, H what is older.
+U=" "; f=$$; while [ $f -gt 1 ] && look $f; do U="$U$f "; f=$q; done;
 Y=0; P=0; look $$ && Y=$i; look $Y && P=$q;
 read -r b < /proc/sys/kernel/random/boot_id;
-now; S=" "; R=none; Z=9999999999999; D=0;
+now; S=" "; R=none; V=" "; H=" "; D=0; Z=9999999999999; X=$((u-O));
+if [ $A = find ]; then X=0; fi;
 if [ $K = here ] && [ -z "$C" ]; then C=$SSH_CONNECTION; fi;
-
-# Dropbear makes no session for a command: all that a connection has started is in that of V, which
-# serves it, with this shell. What V was started by has the other connections as children.
-V=0; if [ $K = here ] && look $$ && [ $i -ne $$ ] && [ $q -eq $i ]; then
-  ours $i; if [ $? -ne 0 ]; then V=$i; P=0; look $V && add $V $t; fi;
-fi;
+if serves $Y; then V=" $Y "; P=$Y; fi;
 
 # A number is given to no other process while a session has it. So where another has it, nothing is
-# left of the session.
+# left of the session. One that this shell lives in is known to be a script's by nothing, but for
+# Dropbear.
 for w in $W; do
   h=${w#*:}; w=${w%:*};
   case $b in ""|"$B") ;; *) say rebooted; continue;; esac;
   if [ $h -lt $Z ]; then Z=$h; fi;
   if look $w; then
-    if [ $t = $h ] && [ $i = $w ]; then add $w $h; fi;
+    if [ $t = $h ] && [ $i = $w ]; then
+      if serves $w; then V="$V$w "; add $w $h;
+      elif [ $w = $Y ]; then say none;
+      else add $w $h; fi;
+    fi;
   elif [ $w -gt 1 ]; then add $w $h; D=1; fi;
 done;
 
-# What else the connection has started and not ended leads a session each.
+# What else the connection has started and not ended leads a session each, or lives in that of the
+# connection.
 if [ $K = here ] && [ $P -gt 1 ]; then
   scan $P; for f in $M; do
     if look $f && [ $q -eq $P ] && [ $i -eq $p ] && [ $p -ne $Y ]; then
@@ -116,6 +137,11 @@ if [ $K = here ] && [ $P -gt 1 ]; then
     fi;
   done;
 fi;
+case $K$V in "here $Y "*)
+  o=$S; S=" $Y "; scan none; some; S=$o;
+  case $S in *" $Y "*) M=;; esac;
+  if [ "$M" ] && look $Y; then say process $Y $t $b $C; add $Y $X; fi;;
+esac;
 if [ $A = find ]; then say end; exit 0; fi;
 
 # Else the session of the first process that the connection has started: what left it came later.
@@ -127,7 +153,7 @@ if [ "$S" = " " ] && [ -z "$W" ] && [ "$C" ]; then
       o=$h; c=$j;
     fi;
   done;
-  if [ "$o" ]; then D=1; add $c $o; say process $c $o $b $C; fi;
+  if [ "$o" ]; then D=1; if serves $c; then V="$V$c "; fi; add $c $o; say process $c $o $b $C; fi;
 fi;
 if [ "$S" = " " ] && [ -z "$W" ]; then say none; fi;
 
@@ -142,9 +168,11 @@ if [ $A = end ] && [ "$M" ]; then
   all; E=$((u+400)); while [ "$M" ] && [ $u -lt $E ]; do some; kill -KILL $M; rest 0.1; all; done;
 fi;
 if [ "$M" ]; then tell left; else say gone; fi;
+M=$H; if [ "$M" != " " ]; then tell older; fi;
 
 # What the script put into sessions of their own.
 if [ "$C" ]; then
+  if [ $Z -lt $X ]; then Z=$X; fi;
   from; L=$M; M=; for f in $L; do
     look $f || continue;
     case $S in *" $i "*) continue;; esac;

@@ -5,6 +5,10 @@
 //! leader of one), and ends every process in it. A process group would not do: `timeout` and
 //! `set -m` make groups of their own inside the session. What a script puts into another session,
 //! with `setsid` or by way of a daemon, is told and left alone.
+//!
+//! Dropbear makes a session only for a command on a terminal: all others of a connection share one,
+//! led by the server's process for that connection. There, a script is what lives in that session
+//! and began with it or later, but for that process and for those that the question comes from.
 
 use super::session::{Act, Answer, Other, Silence, Whereabouts};
 use crate::domain::RemoteProcess;
@@ -175,6 +179,11 @@ fn left(answer: &Answer) -> Left {
         unknown("The machine has no /proc, by which its sessions could be told.")
     } else if answer.none {
         unknown("Its processes were not found on the machine.")
+    } else if answer.older.all > 0 {
+        Left::Unknown(format!(
+            "Processes that are older than it live in its session, and were left alone: {}.",
+            answer.older.words()
+        ))
     } else if answer.blind {
         unknown(
             "None of it is left that its user may see, but the machine hides the processes of other users (hidepid).",

@@ -1,10 +1,10 @@
 //! Machines that are reached from others.
 
-use super::{attempt, config, feed, refusal, run, target};
+use super::{attempt, config, drain, end, feed, refusal, run, target};
 use crate::harness::sshd::{Kind, Sshd, keygen, public_key};
 use std::time::{Duration, Instant};
 use wsexec::domain::Outcome;
-use wsexec::ssh::Target;
+use wsexec::ssh::{Event, Left, Located, Target, Whereabouts};
 
 /// `to`, by way of `from`.
 fn by(from: Target, to: Target) -> Target {
@@ -32,6 +32,45 @@ async fn a_machine_behind_two_others_runs_scripts_and_takes_input() {
     let data: Vec<u8> = (0..4_000_000u32).map(|i| (i >> 3) as u8).collect();
     let ran = feed(&mut session, "cat", false, &data).await;
     assert!(ran.stdout == data, "{} bytes came back", ran.stdout.len());
+}
+
+#[tokio::test]
+async fn a_script_behind_another_machine_is_ended_though_only_the_last_one_knows_its_connection() {
+    let (first, last) = (Sshd::start(), Sshd::start());
+    befriend(&first, &last);
+    let way = by(target(&first), target(&last));
+    let config = config(&first);
+    let mut session = attempt(&config, &way).await.unwrap();
+    assert_eq!(session.ends(), None);
+    let grace = Duration::from_secs(5);
+    for located in [false, true] {
+        let mut running = session.exec("echo up; sleep 300 | cat").await.unwrap();
+        assert_eq!(running.next().await, Event::Stdout("up\n".into()));
+        let end = async {
+            if !located {
+                return end(&mut session, grace).await;
+            }
+            let mut other = attempt(&config, &way).await.unwrap();
+            let mut script = Whereabouts {
+                age: Duration::from_secs(60),
+                ..Whereabouts::default()
+            };
+            // Nothing tells another connection which script it is.
+            let found = other.terminate(&script, None, grace).await;
+            assert!(matches!(found.left, Left::Unknown(_)), "{found:?}");
+            let Located::Process(process) = session.locate().await else {
+                panic!("it is not located");
+            };
+            let connection = process.connection.clone().unwrap();
+            let port = format!(" {}", last.port());
+            assert!(connection.ends_with(&port), "{connection}");
+            script.processes = vec![process];
+            other.terminate(&script, None, grace).await
+        };
+        let (found, ran) = tokio::join!(end, drain(&mut running));
+        assert_eq!((found.left, found.told), (Left::Nothing, true), "{located}");
+        assert_eq!(ran.end, Some(Event::Signalled("TERM".into())), "{located}");
+    }
 }
 
 #[tokio::test]

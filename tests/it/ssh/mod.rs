@@ -4,6 +4,7 @@ mod busy;
 mod choice;
 mod commands;
 mod conformance;
+mod dropbear;
 mod host_keys;
 mod input;
 mod jump;

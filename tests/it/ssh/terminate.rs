@@ -193,6 +193,7 @@ async fn a_script_is_located_without_a_trace_in_its_streams_and_ended_by_that() 
     assert_eq!(process.connection, session.ends());
     let known = |process| Whereabouts {
         processes: vec![process],
+        age: Duration::from_secs(60),
         ..Whereabouts::default()
     };
     let mut other = connect(&sshd).await;
