@@ -16,9 +16,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use url::Url;
 
-/// Seconds before an attempt that could not begin is made again.
-const RETRY_DELAY: u32 = 10;
-
 /// An integer, or a string that holds one. Written out, because what poem-openapi makes of a union
 /// is said to be an object, which neither of the two is.
 pub struct NumberOrText(pub i64);
@@ -155,7 +152,7 @@ impl Input for NewTask {
             stdin: stdin(&mut members),
             retries: count(&mut members, "retries", domain::retries).unwrap_or(0),
             retry_delay: count(&mut members, "retry_delay", domain::retry_delay)
-                .unwrap_or(RETRY_DELAY),
+                .unwrap_or(NewTask::RETRY_DELAY),
         };
         if new.instance.0 < 1 {
             members.wrong("instance", "must be the id of an instance");

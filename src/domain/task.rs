@@ -451,6 +451,9 @@ pub struct NewTask {
 }
 
 impl NewTask {
+    /// Seconds before a run that could not begin is tried again, where nobody says otherwise.
+    pub const RETRY_DELAY: u32 = 10;
+
     /// What a task was posted as, to post it again.
     pub fn again(task: Task, stdin: Option<Vec<u8>>) -> Self {
         Self {

@@ -333,7 +333,12 @@ impl<'a> Run<'a> {
                 return Ok(Over::unbegun(gone()));
             };
             let state = collection.state().clone();
-            if state.over || !state.watched || self.stopped.is_some() {
+            let late = |(_, at)| state.now.saturating_sub(at) > LEFT_BEHIND.as_secs().cast_signed();
+            if state.over
+                || !state.watched
+                || self.stopped.is_some()
+                || state.exit.is_some_and(late)
+            {
                 let (ending, end) = self.judge(&state);
                 let last = self.collect(collection).await?;
                 // What is not over may still be of use to whoever looks for it there.
@@ -578,8 +583,12 @@ impl<'a> Run<'a> {
             let link = &mut session;
             over!(self, link.remove_detached(run))
         };
-        if let Err(failure) = removed.await {
-            tracing::warn!(task = self.task.id.0, reason = %failure, "cannot remove what a detached run left on its instance");
+        match removed.await {
+            // Nothing of the run goes on there.
+            Ok(()) => session.release(),
+            Err(failure) => {
+                tracing::warn!(task = self.task.id.0, reason = %failure, "cannot remove what a detached run left on its instance");
+            }
         }
     }
 

@@ -5,9 +5,12 @@ use super::certificates;
 use super::files::{self, Parsed};
 use super::host_keys::fingerprint;
 use crate::domain::{Secret, SshLibrary};
+use openssl::bn::{BigNum, BigNumContext, BigNumRef};
+use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey};
-use russh::keys::ssh_key::private::KeypairData;
-use russh::keys::ssh_key::{LineEnding, Signature};
+use openssl::rsa::Rsa;
+use russh::keys::ssh_key::private::{KeypairData, RsaKeypair};
+use russh::keys::ssh_key::{LineEnding, Mpint, Signature};
 use russh::keys::{Algorithm, Certificate, HashAlg, PrivateKey, signature};
 use std::fs::Metadata;
 use std::io;
@@ -67,7 +70,8 @@ impl Offer {
     }
 }
 
-/// Signs for a certificate, as an agent would: what comes back is the request with the signature.
+/// Signs as an agent would: what comes back is the request with the signature. RSA is OpenSSL's
+/// business, whose private operations take the same time whatever the key.
 pub struct FileSigner(pub Arc<PrivateKey>);
 
 impl russh::Signer for FileSigner {
@@ -79,16 +83,50 @@ impl russh::Signer for FileSigner {
         hash: Option<HashAlg>,
         mut to_sign: Vec<u8>,
     ) -> Result<Vec<u8>, Self::Error> {
-        let signed: signature::Result<Signature> = match self.0.key_data() {
-            KeypairData::Rsa(key) => signature::Signer::try_sign(&(key, hash), &to_sign),
-            key => signature::Signer::try_sign(key, &to_sign),
+        let signed = match self.0.key_data() {
+            KeypairData::Rsa(key) => rsa_signature(key, hash, &to_sign),
+            key => signature::Signer::try_sign(key, &to_sign).ok(),
         };
-        let signed = signed.map_err(russh::keys::Error::from)?;
+        let signed = signed.ok_or(russh::keys::Error::InvalidSignature)?;
         let signed = Vec::<u8>::try_from(signed).map_err(russh::keys::Error::from)?;
         to_sign.extend_from_slice(&(signed.len() as u32).to_be_bytes());
         to_sign.extend_from_slice(&signed);
         Ok(to_sign)
     }
+}
+
+/// RFC 8332 section 3.
+fn rsa_signature(key: &RsaKeypair, hash: Option<HashAlg>, to_sign: &[u8]) -> Option<Signature> {
+    let number = |it: &Mpint| BigNum::from_slice(it.as_positive_bytes()?).ok();
+    let (public, private) = (key.public(), key.private());
+    let (d, p, q) = (
+        number(private.d())?,
+        number(private.p())?,
+        number(private.q())?,
+    );
+    let mut context = BigNumContext::new_secure().ok()?;
+    let mut less_one = |prime: &BigNumRef| {
+        let mut rest = BigNum::new_secure().ok()?;
+        let mut smaller = prime.to_owned().ok()?;
+        smaller.sub_word(1).ok()?;
+        rest.nnmod(&d, &smaller, &mut context).ok()?;
+        Some(rest)
+    };
+    let (dmp1, dmq1) = (less_one(&p)?, less_one(&q)?);
+    let (n, e, iqmp) = (
+        number(public.n())?,
+        number(public.e())?,
+        number(private.iqmp())?,
+    );
+    let key = Rsa::from_private_components(n, e, d, p, q, dmp1, dmq1, iqmp).ok()?;
+    let key = PKey::from_rsa(key).ok()?;
+    let (digest, hash) = match hash {
+        Some(HashAlg::Sha256) => (MessageDigest::sha256(), HashAlg::Sha256),
+        _ => (MessageDigest::sha512(), HashAlg::Sha512),
+    };
+    let mut signer = openssl::sign::Signer::new(digest, &key).ok()?;
+    let signed = signer.sign_oneshot_to_vec(to_sign).ok()?;
+    Signature::new(Algorithm::Rsa { hash: Some(hash) }, signed).ok()
 }
 
 /// What the files gave: what can be offered, and a sentence for each file that gave nothing.

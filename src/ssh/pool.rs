@@ -7,7 +7,7 @@ use super::connect;
 use super::session::Session;
 use super::{Failure, Inner, Target};
 use crate::domain::SshLibrary;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -38,6 +38,9 @@ struct State {
     count: usize,
     /// How many commands a connection may carry, for machines that refused one too many.
     limits: HashMap<Target, u32>,
+    /// Where a connection of thrussh has carried all that it can: russh, which gives each place
+    /// back, serves the next ones.
+    worn: HashSet<Target>,
     /// Whether somebody looks for what has expired.
     sweeping: bool,
 }
@@ -67,6 +70,7 @@ impl Pool {
             .partition(|(target, _)| target.passes(host, port));
         state.idle = kept;
         state.limits.retain(|target, _| !target.passes(host, port));
+        state.worn.retain(|target| !target.passes(host, port));
         state.count = state.idle.values().map(Vec::len).sum();
         drop(state);
         let _: HashMap<_, _> = gone;
@@ -99,6 +103,9 @@ impl Pool {
             SshLibrary::Russh => u32::MAX,
         };
         let most = state.limits.get(&key).map_or(most, |own| most.min(*own));
+        if session.commands() >= COMMANDS && state.worn.len() < LIMITS {
+            state.worn.insert(key.clone());
+        }
         let keep = state.count < self.most
             && made.elapsed() < LIFE
             && session.commands() < most
@@ -114,6 +121,16 @@ impl Pool {
             since,
         });
         !std::mem::replace(&mut state.sweeping, true)
+    }
+
+    /// The target as it is best connected to.
+    fn preferred(&self, target: &Target, key: &Target) -> Target {
+        let worn = self.state().worn.contains(key);
+        let library = worn.then_some(SshLibrary::Russh).or(target.library);
+        Target {
+            library,
+            ..target.clone()
+        }
     }
 
     /// A machine that refused a command has places for so many on one connection.
@@ -245,11 +262,11 @@ pub(super) async fn lease(inner: &Arc<Inner>, target: &Target) -> Result<Lease, 
 
 /// A new connection.
 pub(super) async fn fresh(inner: &Arc<Inner>, target: &Target) -> Result<Lease, Failure> {
-    let began = Instant::now();
-    let session = connect::connect(inner, target).await?;
+    let (began, key) = (Instant::now(), key(target));
+    let session = connect::connect(inner, &inner.pool.preferred(target, &key)).await?;
     Ok(Lease {
         session,
-        key: key(target),
+        key,
         made: Instant::now(),
         took: Some(began.elapsed()),
         inner: Arc::clone(inner),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use russh::client::{
     self, AuthResult, ChannelOpenHandle, DisconnectReason, Handle, Handler, Msg, Session,
 };
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
 use russh::{
     ChannelId, ChannelOpenFailure, ChannelWriteHalf, Error, MethodKind, Preferred, Pty, Sig,
     cipher, compression, kex, mac,
@@ -159,8 +159,11 @@ impl Connection {
         let result = match offer {
             Offer::File(identity) => {
                 let hash = self.hash(&identity.key.algorithm()).await;
-                let key = PrivateKeyWithHashAlg::new(identity.key.clone(), hash);
-                self.handle.authenticate_publickey(user, key).await.ok()
+                let mut signer = FileSigner(identity.key.clone());
+                let key = identity.key.public_key().clone();
+                let handle = &mut self.handle;
+                let result = handle.authenticate_publickey_with(user, key, hash, &mut signer);
+                result.await.ok()
             }
             Offer::Certificate(identity, certificate) => {
                 let hash = self.hash(&identity.key.algorithm()).await;

@@ -1,3 +1,4 @@
+use super::how::How;
 use super::id_of;
 use crate::domain::{
     Error, Field, Instance, InstanceFilter, InstanceId, InstanceState, NewTask, Page,
@@ -26,6 +27,8 @@ struct NewPage {
     /// None where there are too many to choose from.
     offered: Option<Vec<Instance>>,
     problems: Problems,
+    /// What of the task to run again is not in the form.
+    missing: Option<String>,
     curl: Curl,
 }
 
@@ -40,6 +43,8 @@ pub struct Typed {
     script: String,
     tag: String,
     timeout: String,
+    #[serde(flatten)]
+    how: How,
 }
 
 /// What a new form begins with.
@@ -66,7 +71,7 @@ impl Typed {
             note("timeout".into(), message);
             None
         });
-        let new = NewTask {
+        let mut new = NewTask {
             name: self.name.clone(),
             tag: lines(&self.tag),
             instance: InstanceId(instance.unwrap_or_default()),
@@ -75,6 +80,8 @@ impl Typed {
             timeout,
             ..NewTask::default()
         };
+        self.how
+            .put(&mut new, |field, message| note(field.into(), message));
         if let Err(error) = new.validate() {
             wrong.extend_from_slice(error.invalid_fields());
         }
@@ -85,7 +92,7 @@ impl Typed {
         }
     }
 
-    fn says(&self) -> [&str; 6] {
+    fn says(&self) -> Vec<&str> {
         let Self {
             instance,
             user,
@@ -93,9 +100,12 @@ impl Typed {
             script,
             tag,
             timeout,
-            ..
+            how,
+            key: _,
         } = self;
-        [instance, user, name, script, tag, timeout]
+        let mut says: Vec<&str> = vec![instance, user, name, script, tag, timeout];
+        says.extend(how.says());
+        says
     }
 }
 
@@ -137,6 +147,7 @@ impl NewPage {
             offered: Some(offered).filter(|all| all.len() <= OFFERED as usize),
             typed,
             problems,
+            missing: None,
         })
     }
 }
@@ -153,8 +164,10 @@ pub async fn blank(
         instance: begin.instance,
         ..Typed::default()
     };
+    let mut missing = None;
     if !begin.from.is_empty() {
         let task = service.task(&actor, id_of(&begin.from)?).await?;
+        (typed.how, missing) = How::of(&task);
         typed.instance = task.instance.to_string();
         typed.user = task.user;
         typed.name = task.name;
@@ -162,7 +175,8 @@ pub async fn blank(
         typed.tag = task.tag;
         typed.timeout = task.timeout.map(|t| t.to_string()).unwrap_or_default();
     }
-    page::html(&NewPage::make(service, &actor, &base, typed, Problems::default()).await?)
+    let page = NewPage::make(service, &actor, &base, typed, Problems::default()).await?;
+    page::html(&NewPage { missing, ..page })
 }
 
 #[handler]

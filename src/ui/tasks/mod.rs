@@ -1,6 +1,7 @@
 //! Tasks: the list, one task, the form, and what can be done to one.
 
 mod form;
+mod how;
 mod list;
 mod show;
 

@@ -1,4 +1,4 @@
-use super::{Look, id_of, instance_if_there};
+use super::{Look, how, id_of, instance_if_there};
 use crate::domain::{Clock as _, Instance, State, Stream, SystemClock, Task, random_token};
 use crate::http::{BaseUrl, Caller};
 use crate::service::{Service, TaskUpdate};
@@ -11,6 +11,7 @@ use askama::Template;
 use poem::web::{Data, Form, Path, Query};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The longest script that the curl line repeats, in bytes.
 const REPEATED: usize = 4_000;
@@ -32,7 +33,7 @@ struct ShowPage {
 struct Curls {
     read: Curl,
     cancel: Curl,
-    /// None where the script is too long for a line.
+    /// None where the script, or what it reads, is too long for a line.
     again: Option<Curl>,
 }
 
@@ -49,28 +50,29 @@ struct Again<'a> {
     script: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     tag: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timeout: Option<u32>,
+    #[serde(flatten)]
+    how: Map<String, Value>,
 }
 
 impl Curls {
     fn of(base: &str, user: &str, task: &Task) -> Self {
         let path = format!("/wsexec/tasks/{}", task.id);
-        let again = Again {
+        let again = how::members(task).map(|how| Again {
             instance: task.instance.0,
             user: &task.user,
             name: &task.name,
             script: &task.script,
             tag: &task.tag,
-            timeout: task.timeout,
-        };
+            how,
+        });
         Self {
             read: Curl::get(base, user, &path),
             cancel: Curl::get(base, user, &path).method("PUT").json(&Cancel {
                 state: State::Abort.as_str(),
             }),
-            again: (task.script.len() + task.tag.len() <= REPEATED)
-                .then(|| Curl::get(base, user, "/wsexec/tasks").json(&again)),
+            again: again
+                .filter(|_| task.script.len() + task.tag.len() <= REPEATED)
+                .map(|again| Curl::get(base, user, "/wsexec/tasks").json(&again)),
         }
     }
 }

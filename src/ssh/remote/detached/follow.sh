@@ -22,8 +22,11 @@ b=$!
 g=$!
 exec 3<&-
 read -r x x x runner started < "$wsexec_r/process"
-n=0
+n=0 late=0
 until [ -f "$wsexec_r/done" ]; do
+  # What is left behind is heard for 30 s; this is longer.
+  if [ -f "$wsexec_r/exit" ]; then late=$((late + 1)); fi
+  [ $late -lt 100 ] || break
   wsexec_look "$runner"
   [ "$wsexec_t" = "$started" ] || break
   if [ $n -ge 30 ] || ! sleep 0.1 2> /dev/null; then sleep 1; fi

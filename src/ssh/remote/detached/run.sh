@@ -4,28 +4,33 @@ trap 'kill -KILL 0' EXIT
 IFS= read -r wsexec_l < /proc/$$/stat && set -- ${wsexec_l##*") "} || exit 1
 shift 19
 wsexec_runner="$$ $1"
-# Held open until the script has ended, so that nobody waits for the other end.
-exec 3<> "$wsexec_r/out.in" 4<> "$wsexec_r/err.in"
+# Every end of a pipe is opened here and handed down: who is slow to begin finds what was written
+# and closed before. The ends for the script are held open until it has ended.
+exec 3<> "$wsexec_r/out.in" 4<> "$wsexec_r/err.in" 6< "$wsexec_r/out.in" 7< "$wsexec_r/err.in"
 if [ -f "$wsexec_r/stdin" ]; then exec 5< "$wsexec_r/stdin"; else exec 5< /dev/null; fi
 wsexec_cats=
 wsexec_keep() {
-  (exec 3>&- 4>&- 5<&-; exec cat < "$wsexec_r/$1.in" > "$wsexec_r/$1.on") &
+  exec 8<> "$wsexec_r/$1.on" 9< "$wsexec_r/$1.on"
+  exec 8> "$wsexec_r/$1.on"
+  (exec <&"$2" >&8; exec 3>&- 4>&- 5<&- 6<&- 7<&- 8>&- 9<&-; exec cat) &
   wsexec_cats="$wsexec_cats $!"
   (
-    exec 3>&- 4>&- 5<&-
+    exec <&9
+    exec 3>&- 4>&- 5<&- 6<&- 7<&- 8>&- 9<&-
     # The first that cannot be written ends the head: what is in it is always the beginning.
     {
       (trap '' XFSZ; ulimit -f "$wsexec_head"; exec cat > "$wsexec_r/$1.head")
       exec cat > /dev/null
     } < "$wsexec_r/$1.h" &
     tail -c "$wsexec_tail" < "$wsexec_r/$1.t" > "$wsexec_r/$1.tail" &
-    (trap '' PIPE; exec tee "$wsexec_r/$1.h" "$wsexec_r/$1.t") < "$wsexec_r/$1.on" |
-      wc -c 1<> "$wsexec_r/$1.total"
+    (trap '' PIPE; exec tee "$wsexec_r/$1.h" "$wsexec_r/$1.t") | wc -c 1<> "$wsexec_r/$1.total"
     wait
   ) &
+  exec 8>&- 9<&-
 }
-wsexec_keep out
-wsexec_keep err
+wsexec_keep out 6
+wsexec_keep err 7
+exec 6<&- 7<&-
 trap - EXIT
 (exec <&5 >&3 2>&4 3>&- 4>&- 5<&-; wsexec_z sh "$wsexec_r/begin" "$wsexec_d" "$wsexec_mask" "$wsexec_runner")
 rc=$?
