@@ -284,10 +284,12 @@ impl<'a> Run<'a> {
             .as_ref()
             .map_or("none", |run| &run.0)
             .to_owned();
+        let wanted = shared.store.detached_runs().await.ok();
         let run = Detached {
             store: shared.store.id(),
             run: &id,
             command: &command,
+            wanted: wanted.as_deref(),
         };
         let bounds = self.bounds;
         let link = &mut session;
@@ -302,6 +304,7 @@ impl<'a> Run<'a> {
             store: shared.store.id(),
             run: &id,
             command: &command,
+            wanted: None,
         };
         let process = match started {
             Started::As(process) => process,
@@ -575,6 +578,7 @@ impl<'a> Run<'a> {
                 store: self.shared.store.id(),
                 run: self.task.run.as_ref().map_or("none", |run| &run.0),
                 command: &command,
+                wanted: None,
             };
             let link = &mut session;
             over!(self, link.remove_detached(run))

@@ -475,6 +475,22 @@ impl Store {
         .await
     }
 
+    /// The ids of all detached runs whose end is not on record.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn detached_runs(&self) -> Result<Vec<String>> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT run FROM tasks INDEXED BY tasks_running
+                 WHERE state = 'CURRENT' AND mode = 'detached' AND run IS NOT NULL",
+            )?
+            .query_map([], |row| row.get(0))?
+            .collect()
+        })
+        .await
+    }
+
     /// The running tasks whose cancel was asked for.
     ///
     /// # Errors

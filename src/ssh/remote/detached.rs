@@ -49,6 +49,9 @@ pub struct Detached<'a> {
     /// The script, and all that says how it is run. Only [`Session::start_detached`] needs what the
     /// script reads.
     pub command: &'a Command,
+    /// The store's runs whose end is not on record, this one among them: what is left of these is
+    /// not swept, however old it is. None where that is not known, and nothing is swept.
+    pub wanted: Option<&'a [String]>,
 }
 
 /// What a machine keeps of each stream, in bytes.
@@ -107,12 +110,14 @@ impl Detached<'_> {
             false => (format!("{BEGIN}{}", launch::body(self.command)), RUN),
         };
         let stdin = self.command.stdin.as_ref().map_or(0, |stdin| stdin.len());
+        let wanted = self.wanted.map_or("*".into(), |runs| runs.join(" "));
         let values = [
             ("wsexec_store", quoted(self.store)),
             ("wsexec_known", u8::from(known).to_string()),
             ("wsexec_stdin", stdin.to_string()),
             ("wsexec_head", (bounds.head / BLOCK).to_string()),
             ("wsexec_tail", bounds.tail.to_string()),
+            ("wsexec_wanted", quoted(&wanted)),
         ];
         // The texts go in by hand, as each may hold what is replaced in another.
         let (before, rest) = halves(START, "@RUN@\n");

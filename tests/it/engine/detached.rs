@@ -716,6 +716,36 @@ async fn a_machine_that_is_not_there_is_no_reason_to_wait_before_anything_was_se
 }
 
 #[tokio::test]
+async fn what_is_old_and_still_to_be_taken_is_not_swept() {
+    let sshd = Sshd::start();
+    let mut cable = Cable::to(sshd.address()).await;
+    let app = App::builder().identity(sshd.identity()).start().await;
+    let far = app.declare("127.0.0.1", cable.port()).await;
+    let near = app.declare("127.0.0.1", sshd.port()).await;
+    let gate = sshd.dir().join("gate");
+    let script = format!(
+        "echo one; until test -e {}; do sleep 0.05; done; echo two",
+        gate.display()
+    );
+    let first = post(&app, far, &script).await;
+    app.wait_until(first, |task| task["stdout"] == "one\n")
+        .await;
+    cable.cut().await;
+    fs::write(gate, "").unwrap();
+    let done = state_directory(&sshd)
+        .join(&directories(&sshd)[0])
+        .join("run/done");
+    wait_for_file(&done).await;
+    let long_ago = SystemTime::now() - std::time::Duration::from_secs(20 * 24 * 60 * 60);
+    let file = fs::File::options().write(true).open(&done).unwrap();
+    file.set_modified(long_ago).unwrap();
+    let other = post(&app, near, "true").await;
+    assert_eq!(app.wait_ended(other).await["rc"], 0);
+    cable.mend().await;
+    assert_eq!(app.wait_ended(first).await["stdout"], "one\ntwo\n");
+}
+
+#[tokio::test]
 async fn old_directories_of_this_server_are_swept_and_no_others() {
     let sshd = Sshd::start();
     let (app, instance) = on(&sshd, App::builder()).await;

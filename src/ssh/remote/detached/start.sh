@@ -78,12 +78,14 @@ until [ -f "$wsexec_r/process" ] || [ -f "$wsexec_r/failed" ] || [ $n -ge 5 ]; d
 (wsexec_answer)
 [ -f "$wsexec_r/process" ] || [ -f "$wsexec_r/failed" ] || wsexec_say unknown
 # What this server's runs left here long ago: over and not removed for a week, or abandoned for a
-# month and without a process.
+# month and without a process. What is still to be taken stays.
+[ "$wsexec_wanted" != "*" ] || exit 0
 n=0
 for d in "$wsexec_home/$wsexec_store"-*; do
   n=$((n + 1))
   [ $n -le 50 ] || break
   [ -d "$d" ] && [ ! -h "$d" ] && [ "$d" != "$wsexec_d" ] || continue
+  case " $wsexec_wanted " in *" ${d#"$wsexec_home/$wsexec_store-"} "*) continue ;; esac
   if [ -f "$d/run/done" ]; then
     [ -n "$(find "$d/run/done" -prune -mtime +6)" ] || continue
   else
