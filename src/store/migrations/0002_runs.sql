@@ -26,8 +26,10 @@ ALTER TABLE tasks ADD COLUMN process_started    INTEGER;
 ALTER TABLE tasks ADD COLUMN process_boot       TEXT;
 ALTER TABLE tasks ADD COLUMN process_connection TEXT;
 UPDATE tasks SET attempt = 1 WHERE start IS NOT NULL;
--- What waits for its next attempt: few, whatever else waits.
-CREATE INDEX tasks_delayed ON tasks (not_before) WHERE state = 'INIT' AND not_before IS NOT NULL;
+-- What may begin, and what waits for its next attempt: apart, so that neither is read to find the
+-- other, however many of it there are.
+CREATE INDEX tasks_ready ON tasks (instance, id) WHERE state = 'INIT' AND not_before IS NULL;
+CREATE INDEX tasks_delayed ON tasks (instance, not_before, id) WHERE state = 'INIT' AND not_before IS NOT NULL;
 
 -- What a task's script reads. Apart, as it is long and read once.
 CREATE TABLE stdin (
