@@ -130,9 +130,8 @@ pub struct Ssh {
     pub pool_idle: u64,
     /// The most connections that are kept while nobody uses them.
     pub pool_size: usize,
-    /// Files (0600) that hold the passwords that `become` asks for, by the names that tasks refer
-    /// to them by.
-    pub become_passwords: BTreeMap<String, PathBuf>,
+    /// The passwords that `become` asks for, by the names that tasks refer to them by.
+    pub become_passwords: BTreeMap<String, BecomePassword>,
 }
 
 impl Default for Ssh {
@@ -161,6 +160,17 @@ pub enum HostKeys {
     AcceptNew,
     /// Only keys that were approved before.
     Strict,
+}
+
+/// A password that sudo asks for, and who may be told it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BecomePassword {
+    /// The file that holds it (0600).
+    pub file: PathBuf,
+    /// The machines that it is for, as known_hosts names hosts: `web-*`, `[10.0.0.5]:2222`. No
+    /// other one gets it, whatever a task says.
+    pub hosts: Vec<String>,
 }
 
 /// Which library speaks SSH.

@@ -11,7 +11,8 @@ use super::run::silent;
 use super::slots::Place;
 use super::{Shared, target};
 use crate::domain::{
-    Ending, Gap, Instance, Mode, Outcome, RemoteProcess, Result, Stream, Task, random_bytes,
+    Ending, Gap, Instance, InstanceState, Mode, Outcome, RemoteProcess, Result, Stream, Task,
+    random_bytes,
 };
 use crate::ssh::remote::detached::{
     Bounds, Collection, Detached, Followed, Following, Started, State,
@@ -80,6 +81,7 @@ pub async fn run(shared: Arc<Shared>, claimed: Claimed, may_run: bool) {
     } = claimed;
     let id = task.id;
     let mut run = Run::new(&shared, task, instance, cancel, may_run);
+    run.place = Some(place);
     let over = tokio::select! {
         biased;
         () = shared.stopping.cancelled() => None,
@@ -99,7 +101,7 @@ pub async fn run(shared: Arc<Shared>, claimed: Claimed, may_run: bool) {
         Some(over) => run.settle(over).await,
     }
     shared.cancels.forget(id);
-    drop(place);
+    drop(run);
     shared.feed.changed(id);
 }
 
@@ -129,6 +131,8 @@ struct Run<'a> {
     instance: Instance,
     cancel: CancellationToken,
     deadline: Option<Instant>,
+    /// Given to others while the machine is out of reach.
+    place: Option<Place>,
     output: Output,
     begun: Instant,
     /// Whether the script may have been started: from then on nothing but the machine's own word
@@ -204,6 +208,7 @@ impl<'a> Run<'a> {
             instance,
             cancel,
             deadline,
+            place: None,
             begun,
             may_run,
             bounds: Bounds::new(limit, TAIL.min(limit / 2)),
@@ -233,7 +238,11 @@ impl<'a> Run<'a> {
             if let Some(over) = self.given_up(&failure) {
                 return over;
             }
+            if let Some(over) = self.written_off(&failure).await {
+                return over;
+            }
             self.out_of_reach(&failure).await;
+            self.place = None;
             sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE.1);
         }
@@ -263,6 +272,24 @@ impl<'a> Run<'a> {
         Some(Over::unbegun(Ending::aborted(outcome, reason)))
     }
 
+    /// The end of a cancelled run whose machine is not reached and is DEACTIVATE: nobody counts on
+    /// it any more.
+    async fn written_off(&self, failure: &Failure) -> Option<Over> {
+        if self.told_to_end().now_or_never() != Some(Cause::Cancelled) {
+            return None;
+        }
+        let instance = self.shared.store.instance(self.instance.id).await.ok()??;
+        if instance.state == InstanceState::Active {
+            return None;
+        }
+        let reason = format!(
+            "Cancelled on request. The instance is DEACTIVATE and is not reached, so that it is not confirmed that \
+             nothing of it is left there, and the last of the output may be missing. {}",
+            failure.reason
+        );
+        Some(Over::unbegun(Ending::aborted(Outcome::Cancelled, reason)))
+    }
+
     /// Goes the whole way over one connection, from wherever the run is.
     async fn attempt(&mut self) -> Result<Over, Failure> {
         let shared = self.shared;
@@ -277,6 +304,9 @@ impl<'a> Run<'a> {
             }
             connected = self.connect() => connected?,
         };
+        let slots = &shared.slots;
+        self.place
+            .get_or_insert_with(|| slots.take(self.instance.id));
         self.let_in = true;
         let id = self
             .task

@@ -11,7 +11,7 @@ use super::login::{self, Login, NotIn, Tried};
 use super::reach::{self, Reached, Socket};
 use super::session::Session;
 use super::stream::{Seen, Wire};
-use super::{Failure, Inner, Target, reasons};
+use super::{Failure, Inner, Target, known_hosts, reasons};
 use crate::domain::{Outcome, SshLibrary};
 use std::future::Future;
 use std::pin::Pin;
@@ -209,6 +209,7 @@ impl<'a> Attempts<'a> {
         };
         Ok(Session {
             connection,
+            place: known_hosts::name(&self.target.host, self.target.port),
             host_key,
             shared,
             start_timeout: self.inner.timeouts.start,

@@ -61,10 +61,7 @@ pub struct Known {
 
 impl Known {
     fn of(entries: &[Entry], host: &str, port: u16) -> Self {
-        let name = match port {
-            DEFAULT_PORT => host.to_owned(),
-            _ => format!("[{host}]:{port}"),
-        };
+        let name = name(host, port);
         let mut known = Self::default();
         for entry in entries {
             let (exact, plain) = (
@@ -85,6 +82,14 @@ impl Known {
             }
         }
         known
+    }
+}
+
+/// A place as the file names it.
+pub fn name(host: &str, port: u16) -> String {
+    match port {
+        DEFAULT_PORT => host.to_owned(),
+        _ => format!("[{host}]:{port}"),
     }
 }
 

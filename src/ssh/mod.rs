@@ -20,6 +20,7 @@ mod library;
 mod login;
 mod names;
 mod offers;
+mod password;
 mod pool;
 mod reach;
 mod reasons;
@@ -29,6 +30,7 @@ mod stream;
 mod turns;
 
 pub use input::{Input, Lost};
+pub use password::Password;
 pub use pool::Lease;
 pub use remote::{
     Command, FOREIGN, Finding, Findings, Left, Located, Other, RemoteClock, Whereabouts,
@@ -39,7 +41,6 @@ use crate::config;
 use crate::domain::{HostKey, Outcome, RevokedKey, Secret, SshLibrary};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -146,7 +147,7 @@ struct Inner {
     libraries: Vec<SshLibrary>,
     turns: turns::Turns,
     pool: pool::Pool,
-    become_passwords: BTreeMap<String, PathBuf>,
+    become_passwords: BTreeMap<String, config::BecomePassword>,
     /// Logins that run, and inputs. Each ends by itself once its socket is shut down.
     spawned: TaskTracker,
 }
@@ -201,18 +202,10 @@ impl Connector {
     ///
     /// # Errors
     /// `start_failed` where there is none of that name, or its file cannot be used.
-    pub async fn become_password(&self, name: &str) -> Result<Secret, Failure> {
-        let refused = |why: &str| {
-            let reason = format!("The password ssh.become_passwords.{name} {why}.");
-            Failure::new(Outcome::StartFailed, reason)
-        };
-        let Some(path) = self.inner.become_passwords.get(name).cloned() else {
-            return Err(refused("is not configured on this server"));
-        };
-        let read = tokio::task::spawn_blocking(move || files::read_secret(&path)).await;
-        match read.map_err(std::io::Error::other).flatten() {
-            Ok(password) => Ok(password),
-            Err(error) => Err(refused(&format!("cannot be read from its file: {error}"))),
+    pub async fn become_password(&self, name: &str) -> Result<Password, Failure> {
+        match self.inner.become_passwords.get(name).cloned() {
+            Some(configured) => Password::read(name, configured).await,
+            None => Err(password::refused(name, "is not configured on this server")),
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Seen<'a> {
 /// A connection that is logged in. It is closed, socket and all, when it is dropped.
 pub struct Session {
     pub(super) connection: Connection,
+    /// Where it leads, as known_hosts names places.
+    pub(super) place: String,
     pub(super) host_key: HostKey,
     pub(super) shared: Arc<Shared>,
     pub(super) start_timeout: Duration,

@@ -23,6 +23,12 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
             .and_then(|done| MIGRATIONS.get(done));
         match next {
             Some(sql) => {
+                if found > 0 {
+                    tracing::info!(
+                        from = found,
+                        "the store is brought up to date; a long history takes a while"
+                    );
+                }
                 transaction.execute_batch(sql)?;
                 transaction.pragma_update(None, "user_version", found + 1)?;
                 transaction.commit()?;

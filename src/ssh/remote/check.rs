@@ -2,8 +2,8 @@
 
 use super::deliver::Program;
 use super::{unguessable, words};
-use crate::domain::{Become, Outcome, Secret};
-use crate::ssh::{Event, Failure, Input, Running, Session};
+use crate::domain::{Become, Outcome};
+use crate::ssh::{Event, Failure, Input, Password, Running, Session};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, timeout_at};
 
@@ -86,7 +86,7 @@ impl Session {
     pub async fn try_become(
         &mut self,
         become_user: &Become,
-        password: Option<&Secret>,
+        password: Option<&Password>,
     ) -> Result<(), Failure> {
         let program = Program {
             text: "exit 0\n",

@@ -8,8 +8,8 @@
 use super::become_user::Way;
 use super::hear::{Ear, Said};
 use super::{start_failed, unguessable, words};
-use crate::domain::{Become, Outcome, RemoteProcess, Secret};
-use crate::ssh::{Event, Failure, Input, Running, Session};
+use crate::domain::{Become, Outcome, RemoteProcess};
+use crate::ssh::{Event, Failure, Input, Password, Running, Session};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -61,7 +61,7 @@ pub struct Program<'a> {
     /// As which other user than the login's it runs.
     pub become_user: Option<&'a Become>,
     /// What sudo may ask for.
-    pub password: Option<&'a Secret>,
+    pub password: Option<&'a Password>,
     /// Whether it runs on a terminal, which passes bytes as they are, either way.
     pub terminal: bool,
 }
@@ -114,6 +114,13 @@ impl Session {
         };
         let line = format!("exec {}", shell.replace("NONCE", &nonce));
         let limit = self.start_timeout;
+        let way = match program.become_user {
+            Some(become_user) => {
+                let password = program.password.map(|it| it.tell(&self.place));
+                Some(Way::new(become_user, password.transpose()?, shell))
+            }
+            None => None,
+        };
         let (running, input) = self.open(&line, program.terminal).await?;
         let mut talk = Talk {
             running,
@@ -121,7 +128,7 @@ impl Session {
             ear: Ear::new(nonce, program.terminal),
             limit,
         };
-        let process = match talk.until_it_has_begun(&program, shell).await {
+        let process = match talk.until_it_has_begun(&program, way.as_ref()).await {
             Ok(process) => process,
             Err(refused) => {
                 talk.leave().await;
@@ -158,12 +165,11 @@ impl Talk {
     async fn until_it_has_begun(
         &mut self,
         program: &Program<'_>,
-        shell: &'static str,
+        way: Option<&Way<'_>>,
     ) -> Result<Option<RemoteProcess>, Refused> {
         let mut process = self.shell_is_ready().await?;
-        if let Some(become_user) = program.become_user {
-            let way = Way::new(become_user, program.password, shell);
-            process = self.change_user(&way, process).await?;
+        if let Some(way) = way {
+            process = self.change_user(way, process).await?;
             let text = format!("{}{}", Way::RESTORE, program.text);
             self.send(&text).await?;
         } else {

@@ -3,8 +3,8 @@
 
 use super::deliver::{Program, Refused};
 use super::{quoted, start_failed, unguessable};
-use crate::domain::{Launch, Secret};
-use crate::ssh::{Failure, Running, Session};
+use crate::domain::Launch;
+use crate::ssh::{Failure, Password, Running, Session};
 use bytes::Bytes;
 
 /// The most of a script in one argument of a command, in bytes: `printf` may be one that Linux
@@ -19,7 +19,7 @@ pub struct Command {
     /// Its environment, directory, interpreter, user and terminal.
     pub launch: Launch,
     /// What sudo may ask for.
-    pub password: Option<Secret>,
+    pub password: Option<Password>,
     /// What it reads; nothing where there is none.
     pub stdin: Option<Bytes>,
 }

@@ -3,8 +3,8 @@
 
 use super::deliver::Program;
 use super::unguessable;
-use crate::domain::{Become, Outcome, RemoteProcess, Secret};
-use crate::ssh::{Event, Running, Session};
+use crate::domain::{Become, Outcome, RemoteProcess};
+use crate::ssh::{Event, Password, Running, Session};
 use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -57,7 +57,7 @@ pub struct Other<'a> {
     /// How it was become.
     pub become_user: &'a Become,
     /// What sudo may ask for.
-    pub password: Option<&'a Secret>,
+    pub password: Option<&'a Password>,
 }
 
 /// What is asked for.

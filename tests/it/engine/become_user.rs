@@ -74,9 +74,17 @@ impl Machine {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         }
         let dir = sshd.dir().display();
-        let config = format!(
-            "[ssh.become_passwords]\nright = '{dir}/right'\nwrong = '{dir}/wrong'\nopen = '{dir}/open'"
-        );
+        let password = |name: &str, file: &str, host: &str| {
+            format!("[ssh.become_passwords.{name}]\nfile = '{dir}/{file}'\nhosts = ['{host}']\n")
+        };
+        let here = format!("[127.0.0.*]:{}", sshd.port());
+        let config = [
+            password("right", "right", &here),
+            password("wrong", "wrong", &here),
+            password("open", "open", &here),
+            password("elsewhere", "right", "127.0.0.1"),
+        ]
+        .concat();
         let (app, instance) = on(&sshd, App::builder().config(&config)).await;
         Some(Self {
             app,
@@ -222,6 +230,10 @@ async fn what_sudo_refuses_is_told_with_what_to_do() {
             "ssh.become_passwords.missing is not configured",
         ),
         (become_user("root", json!("open")), "chmod 600"),
+        (
+            become_user("root", json!("elsewhere")),
+            "ssh.become_passwords.elsewhere is not for [127.0.0.1]:",
+        ),
         (
             become_user("no-such-user", json!("right")),
             "sudo on the machine knows no user no-such-user",

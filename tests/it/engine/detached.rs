@@ -194,6 +194,40 @@ async fn a_cancel_out_of_reach_is_carried_out_when_the_machine_is_back() {
 }
 
 #[tokio::test]
+async fn a_run_out_of_reach_holds_no_place_and_ends_where_its_machine_is_given_up() {
+    let (sshd, other) = (Sshd::start(), Sshd::start());
+    let mut cable = Cable::to(sshd.address()).await;
+    let app = App::builder()
+        .config("[engine]\nmax_running = 1")
+        .identity(sshd.identity())
+        .start()
+        .await;
+    std::fs::copy(
+        sshd.dir().join("authorized_keys"),
+        other.dir().join("authorized_keys"),
+    )
+    .unwrap();
+    let instance = app.declare("127.0.0.1", cable.port()).await;
+    let elsewhere = app.declare("127.0.0.1", other.port()).await;
+    let id = post(&app, instance, "echo one; sleep 5").await;
+    app.wait_until(id, |task| task["stdout"] == "one\n").await;
+    cable.cut().await;
+    let next = super::post(&app, elsewhere, "echo next").await;
+    assert_eq!(app.wait_ended(next).await["stdout"], "next\n");
+    assert_eq!(cancel(&app, id).await.0, 200);
+    let path = format!("/wsexec/instances/{instance}");
+    let off = json!({"state": "DEACTIVATE"});
+    assert_eq!(app.client().put(&path, &off).await.status, 200);
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        (&task["outcome"], &task["stdout"]),
+        (&json!("cancelled"), &json!("one\n"))
+    );
+    let reason = task["reason"].as_str().unwrap();
+    assert!(reason.contains("not confirmed"), "{reason}");
+}
+
+#[tokio::test]
 async fn a_cancel_of_a_detached_run_is_confirmed_and_keeps_its_last_words() {
     let sshd = Sshd::start();
     let (app, instance) = on(&sshd, App::builder().config("[engine]\ncancel_grace = 2")).await;
