@@ -17,7 +17,7 @@ mod user;
 mod validate;
 mod word;
 
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, SystemClock, jittered};
 pub use error::{Error, Field, Kind, Result};
 pub use health::{Check, CheckFinding, CheckRequest, CheckStep, Health};
 pub use host_key::{

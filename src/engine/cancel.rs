@@ -1,4 +1,5 @@
-use crate::domain::TaskId;
+use crate::config;
+use crate::domain::{Outcome, Task, TaskId};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -47,4 +48,28 @@ pub enum Cause {
     Silent,
     /// The server stops.
     Interrupted,
+}
+
+impl Cause {
+    /// What becomes of a task that was ended for it, and the sentence that says so.
+    pub fn describe(self, task: &Task, config: &config::Engine) -> (Outcome, String) {
+        match self {
+            Self::Cancelled => (Outcome::Cancelled, "Cancelled on request.".into()),
+            Self::TimedOut => (
+                Outcome::TimedOut,
+                format!(
+                    "Its deadline of {} s has passed.",
+                    task.timeout.unwrap_or_default()
+                ),
+            ),
+            Self::Silent => (
+                Outcome::TimedOut,
+                format!(
+                    "It wrote nothing for {} s (engine.silence_timeout).",
+                    config.silence_timeout
+                ),
+            ),
+            Self::Interrupted => (Outcome::Interrupted, "The server was stopped.".into()),
+        }
+    }
 }

@@ -7,12 +7,11 @@ use super::cancel::Cause;
 use super::command::command;
 use super::output::{Output, TAIL};
 use super::remains::{Remains, after_the_end};
-use super::run::silent;
+use super::run::{silent, until};
 use super::slots::Place;
 use super::{Shared, target};
 use crate::domain::{
-    Ending, Gap, Instance, InstanceState, Mode, Outcome, RemoteProcess, Result, Stream, Task,
-    random_bytes,
+    self, Ending, Gap, Instance, InstanceState, Mode, Outcome, RemoteProcess, Result, Stream, Task,
 };
 use crate::ssh::remote::detached::{
     Bounds, Collection, Detached, Followed, Following, Started, State,
@@ -28,7 +27,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How long until a write that the store refused is tried again.
@@ -243,7 +242,7 @@ impl<'a> Run<'a> {
             }
             self.out_of_reach(&failure).await;
             self.place = None;
-            sleep(jittered(pause)).await;
+            sleep(domain::jittered(pause)).await;
             pause = (pause * 2).min(PAUSE.1);
         }
     }
@@ -753,25 +752,7 @@ impl<'a> Run<'a> {
     }
 
     fn describe(&self, cause: Cause) -> (Outcome, String) {
-        match cause {
-            Cause::TimedOut => (
-                Outcome::TimedOut,
-                format!(
-                    "Its deadline of {} s has passed.",
-                    self.task.timeout.unwrap_or_default()
-                ),
-            ),
-            Cause::Silent => (
-                Outcome::TimedOut,
-                format!(
-                    "It wrote nothing for {} s (engine.silence_timeout).",
-                    self.shared.config.silence_timeout
-                ),
-            ),
-            Cause::Cancelled | Cause::Interrupted => {
-                (Outcome::Cancelled, "Cancelled on request.".into())
-            }
-        }
+        cause.describe(&self.task, &self.shared.config)
     }
 }
 
@@ -781,17 +762,4 @@ fn gone() -> Ending {
         "Its directory is gone from the instance (wsexec in XDG_STATE_HOME, or in ~/.local/state): somebody has \
          removed it, or another server on a copy of this store has recorded its end. It is not started again by itself.",
     )
-}
-
-/// Some of it, and not the same for all that lost the same machine.
-fn jittered(pause: Duration) -> Duration {
-    let [byte] = random_bytes::<1>();
-    pause / 2 + pause / 2 * u32::from(byte) / 255
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

@@ -232,24 +232,7 @@ impl Run<'_> {
     }
 
     pub(super) fn describe(&self, cause: Cause) -> (Outcome, String) {
-        match cause {
-            Cause::Cancelled => (Outcome::Cancelled, "Cancelled on request.".into()),
-            Cause::TimedOut => (
-                Outcome::TimedOut,
-                format!(
-                    "Its deadline of {} s has passed.",
-                    self.task.timeout.unwrap_or_default()
-                ),
-            ),
-            Cause::Silent => (
-                Outcome::TimedOut,
-                format!(
-                    "It wrote nothing for {} s (engine.silence_timeout).",
-                    self.shared.config.silence_timeout
-                ),
-            ),
-            Cause::Interrupted => (Outcome::Interrupted, "The server was stopped.".into()),
-        }
+        cause.describe(&self.task, &self.shared.config)
     }
 
     fn ended_before_it_began(&self, cause: Cause) -> Ending {
@@ -345,7 +328,8 @@ pub async fn silent(mut heard: watch::Receiver<Instant>, seconds: u64) {
     }
 }
 
-async fn until(at: Option<Instant>) {
+/// Waits until then; for ever where there is no such time.
+pub(super) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,

@@ -5,6 +5,7 @@ use super::library::NotOpened;
 use super::session::Session;
 use super::stream::{NoGreeting, Raw, greet};
 use super::{Failure, Inner, Target, reasons};
+use crate::domain;
 use bytes::Bytes;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -61,21 +62,13 @@ pub(super) async fn reach(
             Err(_) => return Err(reasons::login_timed_out(target, limit, false)),
         };
         drop((stream, socket));
-        let wait = jittered(delay);
+        let wait = domain::jittered(delay);
         if begun.elapsed() + wait >= patience {
             return Err(refused);
         }
         sleep(wait).await;
         delay = BACK_OFF.1.min(delay * 2);
     }
-}
-
-/// Between half of it and all of it, so that those who were refused together do not come back
-/// together.
-fn jittered(delay: Duration) -> Duration {
-    let mut byte = [0];
-    let _ = getrandom::fill(&mut byte);
-    delay / 2 + delay / 2 * u32::from(byte[0]) / 255
 }
 
 /// The first address of the name that takes a connection.

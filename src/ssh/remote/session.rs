@@ -305,6 +305,8 @@ fn named(text: &str) -> Option<Named> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
+    use std::time::Instant;
 
     #[test]
     fn any_login_shell_takes_the_program_as_one_word() {
@@ -326,6 +328,60 @@ mod tests {
             ('\n', "ends the line"),
         ] {
             assert!(!text.contains(character), "{character:?} {why}");
+        }
+    }
+
+    #[test]
+    fn whichever_shell_is_the_machines_the_program_finds_and_ends_a_session() {
+        for shell in ["dash", "bash", "busybox sh"] {
+            let mut script = Command::new("setsid")
+                .args(["sh", "-c", "sleep 300 & sleep 300"])
+                .spawn()
+                .unwrap();
+            let stat = format!("/proc/{}/stat", script.id());
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let started = loop {
+                let stat = std::fs::read_to_string(&stat).unwrap();
+                let behind = stat.rsplit(") ").next().unwrap();
+                let fields: Vec<u64> = behind
+                    .split_whitespace()
+                    .map(|field| field.parse().unwrap_or_default())
+                    .collect();
+                if fields[3] == u64::from(script.id()) {
+                    break fields[19];
+                }
+                assert!(Instant::now() < deadline, "setsid makes no session");
+                std::thread::sleep(Duration::from_millis(5));
+            };
+            let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+            let whereabouts = Whereabouts {
+                processes: vec![RemoteProcess {
+                    pid: script.id(),
+                    started,
+                    boot: boot.trim().into(),
+                    connection: None,
+                }],
+                age: Duration::from_secs(60),
+                ..Whereabouts::default()
+            };
+            for act in [Act::Look, Act::End(Duration::from_secs(5)), Act::Look] {
+                let text = text("n", act, &whereabouts);
+                let mut words = shell.split(' ');
+                let asked = Command::new(words.next().unwrap())
+                    .args(words)
+                    .args(["-c", &text])
+                    .output()
+                    .unwrap();
+                let answer = parse(&asked.stdout, "n");
+                assert!(answer.whole, "{shell}: {asked:?}");
+                assert_eq!(answer.told, act != Act::Look, "{shell}: {asked:?}");
+                assert_eq!(answer.gone, answer.left.all == 0, "{shell}: {asked:?}");
+                if act != Act::Look {
+                    assert!(answer.gone, "{shell}: {asked:?}");
+                    assert!(script.try_wait().unwrap().is_some(), "{shell}");
+                }
+            }
+            script.wait().unwrap();
         }
     }
 
