@@ -13,6 +13,8 @@ use tokio::time::timeout;
 const ANSWER: usize = 128 * 1024;
 /// For KILL to work, on top of what a machine has to start a program.
 const SLACK: Duration = Duration::from_secs(6);
+/// How long a question may take to be over once it is answered.
+const END: Duration = Duration::from_secs(1);
 /// How much longer ago than we know a script may have begun.
 const YOUNGER: Duration = Duration::from_secs(2);
 /// The longest name of a process that a reason repeats, in characters.
@@ -199,6 +201,12 @@ async fn answer(running: &mut Running, nonce: &str, limit: Duration) -> Result<A
     });
     let heard = heard.await;
     let answer = parse(&said, nonce);
+    if answer.whole {
+        // Dropbear closes a channel that is opened while another command of its connection ends.
+        let ended =
+            async { while let Event::Stdout(_) | Event::Stderr(_) = running.next().await {} };
+        let _ = timeout(END, ended).await;
+    }
     match heard {
         _ if answer.whole => Ok(answer),
         Ok(true) => Err(Silence::NotAsked(

@@ -168,7 +168,7 @@ if [ $A = end ] && [ "$M" ]; then
   all; E=$((u+400)); while [ "$M" ] && [ $u -lt $E ]; do some; kill -KILL $M; rest 0.1; all; done;
 fi;
 if [ "$M" ]; then tell left; else say gone; fi;
-M=$H; if [ "$M" != " " ]; then tell older; fi;
+M=$H; case $M in " ") ;; *) tell older;; esac;
 
 # What the script put into sessions of their own.
 if [ "$C" ]; then

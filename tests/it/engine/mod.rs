@@ -8,6 +8,7 @@ mod host_keys;
 mod logs;
 mod order;
 mod output;
+mod pool;
 mod restart;
 mod retries;
 mod ways;
