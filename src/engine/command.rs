@@ -6,6 +6,15 @@ use bytes::Bytes;
 /// A task's script and how it is run, with what the store and the configuration keep apart from
 /// the task: what it reads, and the password that it refers to.
 pub async fn command(shared: &Shared, task: &Task) -> Result<Command, Failure> {
+    let command = command_without_stdin(shared, task).await?;
+    Ok(Command {
+        stdin: stdin(shared, task).await?,
+        ..command
+    })
+}
+
+/// As [`command`], for a script that is there already.
+pub async fn command_without_stdin(shared: &Shared, task: &Task) -> Result<Command, Failure> {
     let become_user = task.launch.become_user.as_ref();
     let password = match become_user.and_then(|become_user| become_user.password.as_deref()) {
         Some(name) => Some(shared.connector.become_password(name).await?),
@@ -15,7 +24,7 @@ pub async fn command(shared: &Shared, task: &Task) -> Result<Command, Failure> {
         script: task.script.clone(),
         launch: task.launch.clone(),
         password,
-        stdin: stdin(shared, task).await?,
+        stdin: None,
     })
 }
 

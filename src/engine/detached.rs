@@ -4,14 +4,15 @@
 mod judgement;
 
 use super::cancel::Cause;
-use super::command::command;
+use super::command::{command, command_without_stdin};
 use super::output::{Output, TAIL};
 use super::remains::{Remains, after_the_end};
+use super::retry::retry;
 use super::run::{silent, until};
 use super::slots::Place;
-use super::{Shared, target};
+use super::{AGAIN, Shared, target};
 use crate::domain::{
-    self, Ending, Gap, Instance, InstanceState, Mode, Outcome, RemoteProcess, Result, Stream, Task,
+    self, Ending, Gap, Instance, InstanceState, Outcome, RemoteProcess, Stream, Task,
 };
 use crate::ssh::remote::detached::{
     Bounds, Collection, Detached, Followed, Following, Started, State,
@@ -30,8 +31,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// How long until a write that the store refused is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 /// How long until a machine is tried again, at first and at last.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How often in a row a machine may let the server in and come to nothing, once the run is to end:
@@ -105,14 +104,8 @@ pub async fn run(shared: Arc<Shared>, claimed: Claimed, may_run: bool) {
 }
 
 /// Takes up the runs that a server before this one has left to themselves.
-///
-/// # Errors
-/// `Unavailable` where the store does not answer.
-pub async fn take_up(shared: &Arc<Shared>) -> Result<()> {
-    for (task, instance) in shared.store.running_tasks().await? {
-        if task.mode != Mode::Detached {
-            continue;
-        }
+pub fn take_up(shared: &Arc<Shared>, running: Vec<(Task, Instance)>) {
+    for (task, instance) in running {
         let claimed = Claimed {
             cancel: shared.cancels.register(task.id),
             place: shared.slots.take(instance.id),
@@ -121,7 +114,6 @@ pub async fn take_up(shared: &Arc<Shared>) -> Result<()> {
         };
         shared.work.spawn(run(Arc::clone(shared), claimed, true));
     }
-    Ok(())
 }
 
 struct Run<'a> {
@@ -549,7 +541,7 @@ impl<'a> Run<'a> {
     /// Records the end, however long the store takes to accept it, and removes what is left on the
     /// machine after that.
     async fn settle(&mut self, over: Over) {
-        if !self.may_run && self.retried(&over.ending).await {
+        if !self.may_run && retry(self.shared, &self.task, &over.ending).await {
             return;
         }
         self.flush().await;
@@ -584,21 +576,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Puts a task that could not begin back to what waits, where it may be tried again.
-    async fn retried(&self, ending: &Ending) -> bool {
-        if !self.task.may_retry(ending) {
-            return false;
-        }
-        let (id, now) = (self.task.id, self.shared.clock.now());
-        match self.shared.store.retry_task(id, ending.clone(), now).await {
-            Ok(task) => task.is_some(),
-            Err(error) => {
-                tracing::warn!(task = id.0, %error, "cannot put a task back to what waits");
-                false
-            }
-        }
-    }
-
     /// What stays is swept by a later run on the machine.
     async fn remove(&self, mut session: Lease) {
         let removed = async {
@@ -623,14 +600,10 @@ impl<'a> Run<'a> {
 
     /// The script and how it is run; what it reads only where it may have to be started.
     async fn command(&self, known: bool) -> Result<Command, Failure> {
-        if !known {
-            return command(self.shared, &self.task).await;
+        match known {
+            true => command_without_stdin(self.shared, &self.task).await,
+            false => command(self.shared, &self.task).await,
         }
-        let task = Task {
-            stdin_bytes: 0,
-            ..self.task.clone()
-        };
-        command(self.shared, &task).await
     }
 
     async fn connect(&self) -> Result<Lease, Failure> {
@@ -714,19 +687,8 @@ impl<'a> Run<'a> {
         Stream::ALL.map(|stream| self.output.end(stream))
     }
 
-    /// Writes what came. What the store does not take is kept and tried again.
     async fn write(&mut self) {
-        let write = self.output.write();
-        match self.shared.store.append_output(self.task.id, write).await {
-            Ok(()) => {
-                self.output.written(Instant::now());
-                self.shared.feed.changed(self.task.id);
-            }
-            Err(error) => {
-                tracing::warn!(task = self.task.id.0, %error, "cannot store output; trying again");
-                self.output.failed(Instant::now() + AGAIN);
-            }
-        }
+        self.output.store(self.shared, self.task.id).await;
     }
 
     /// Writes all that came, however long the store takes to accept it.

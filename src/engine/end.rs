@@ -5,7 +5,7 @@ use super::cancel::Cause;
 use super::remains::{Remains, after_the_end};
 use super::run::{Run, Until};
 use crate::config::Orphans;
-use crate::domain::{Ending, Outcome, RemoteProcess, Task};
+use crate::domain::{Ending, InstanceId, Outcome, RemoteProcess, TaskId};
 use crate::ssh::{Finding, Lease, Left, Located, Running, Session};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -138,25 +138,25 @@ pub async fn what_became(
 /// Never returns.
 pub async fn locate(
     shared: &Shared,
-    task: &Task,
+    (id, login): (TaskId, &(InstanceId, String)),
     session: &mut Session,
     process: &mut Option<RemoteProcess>,
     asking: &mut bool,
 ) -> Infallible {
     sleep(SHORT).await;
-    if process.is_none() && !shared.mutes.holds(task.instance, &task.user) {
+    if process.is_none() && !shared.mutes.holds(login.0, &login.1) {
         *asking = true;
         match session.locate().await {
             Located::Process(found) => *process = Some(found),
-            Located::Never => shared.mutes.insert(task.instance, &task.user),
+            Located::Never => shared.mutes.insert(login.0, &login.1),
             Located::Unknown => {}
         }
         *asking = false;
     }
     if let Some(found) = process
-        && let Err(error) = shared.store.record_process(task.id, found.clone()).await
+        && let Err(error) = shared.store.record_process(id, found.clone()).await
     {
-        tracing::warn!(task = task.id.0, %error, "cannot record where a script runs");
+        tracing::warn!(task = id.0, %error, "cannot record where a script runs");
     }
     std::future::pending().await
 }

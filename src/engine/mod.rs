@@ -13,6 +13,7 @@ mod health;
 mod output;
 mod recover;
 mod remains;
+mod retry;
 mod run;
 mod scheduler;
 mod slots;
@@ -21,7 +22,9 @@ mod target;
 pub use feed::Watch;
 
 use crate::config;
-use crate::domain::{Check, CheckRequest, Clock, Health, Instance, InstanceId, Result, TaskId};
+use crate::domain::{
+    Check, CheckRequest, Clock, Health, Instance, InstanceId, Mode, Result, TaskId,
+};
 use crate::ssh::Connector;
 use crate::store::Store;
 use cancel::Cancels;
@@ -37,6 +40,8 @@ use tokio_util::task::TaskTracker;
 /// How long a machine may take to end what runs on it, beyond the grace time, and to say whether
 /// anything is left.
 const LAST_WORDS: Duration = Duration::from_secs(15);
+/// How long until what the store did not take is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long the record of an end may take when the server stops.
 const RECORD: Duration = Duration::from_secs(10);
 
@@ -108,8 +113,14 @@ impl Engine {
             work: TaskTracker::new(),
             over: CancellationToken::new(),
         });
-        detached::take_up(&shared).await?;
-        recover::begin(&shared).await?;
+        let (detached, attached) = shared
+            .store
+            .running_tasks()
+            .await?
+            .into_iter()
+            .partition(|(task, _)| task.mode == Mode::Detached);
+        detached::take_up(&shared, detached);
+        recover::begin(&shared, attached);
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
         shared.work.spawn(health::keep(Arc::clone(&shared)));
         Ok(Self { shared })

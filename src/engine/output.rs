@@ -1,4 +1,5 @@
-use crate::domain::Stream;
+use super::{AGAIN, Shared};
+use crate::domain::{Stream, TaskId};
 use crate::store::{CHUNK, Chunk, OutputWrite};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -200,8 +201,22 @@ impl Output {
         write
     }
 
+    /// Writes what came into the store. What that does not take is kept and tried again.
+    pub async fn store(&mut self, shared: &Shared, task: TaskId) {
+        match shared.store.append_output(task, self.write()).await {
+            Ok(()) => {
+                self.written(Instant::now());
+                shared.feed.changed(task);
+            }
+            Err(error) => {
+                tracing::warn!(task = task.0, %error, "cannot store output; trying again");
+                self.failed(Instant::now() + AGAIN);
+            }
+        }
+    }
+
     /// The last write has succeeded.
-    pub fn written(&mut self, now: Instant) {
+    fn written(&mut self, now: Instant) {
         self.unsent = None;
         self.last_write = Some(now);
         let pending = self.streams.iter().any(|s| !s.data.is_empty());
@@ -209,7 +224,7 @@ impl Output {
     }
 
     /// The last write has failed; it is tried again after a while.
-    pub fn failed(&mut self, again: Instant) {
+    fn failed(&mut self, again: Instant) {
         self.due = Some(again);
     }
 }

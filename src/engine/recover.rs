@@ -1,10 +1,10 @@
 //! What the last run of the server left in CURRENT: each machine is asked what became of it.
 
-use super::Shared;
 use super::end::what_became;
 use super::remains::{Remains, after_the_end};
 use super::slots::Place;
-use crate::domain::{Ending, Instance, InstanceId, Mode, Outcome, Result, Task};
+use super::{AGAIN, Shared};
+use crate::domain::{Ending, Instance, InstanceId, Outcome, Task};
 use crate::ssh::Left;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,8 +20,6 @@ const ALL: Duration = Duration::from_secs(35);
 const ANSWERS: Duration = Duration::from_secs(20);
 /// The longest grace between TERM and KILL that fits in there.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long until what the store refused is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// What each of these reasons begins with.
 const STOPPED: &str =
@@ -38,20 +36,12 @@ struct Orphan {
     _place: Place,
 }
 
-/// Takes what is CURRENT in the store, which at a start nothing of this process runs, and asks for
-/// it in the background. Detached runs are not lost: they are left to whoever takes them up.
-///
-/// # Errors
-/// `Unavailable` where the store does not answer.
-pub async fn begin(shared: &Arc<Shared>) -> Result<()> {
-    let running = shared.store.running_tasks().await?;
-    let attached = running
-        .into_iter()
-        .filter(|(task, _)| task.mode == Mode::Attached);
+/// Takes the attached tasks that are CURRENT in the store, which at a start nothing of this process
+/// runs, and asks for them in the background.
+pub fn begin(shared: &Arc<Shared>, attached: Vec<(Task, Instance)>) {
     let mut logins: HashMap<(InstanceId, String), Vec<Orphan>> = HashMap::new();
-    let mut count = 0;
+    let count = attached.len();
     for (task, Instance { id, .. }) in attached {
-        count += 1;
         logins
             .entry((id, task.user.clone()))
             .or_default()
@@ -80,7 +70,6 @@ pub async fn begin(shared: &Arc<Shared>) -> Result<()> {
             }
         });
     }
-    Ok(())
 }
 
 async fn ask(shared: &Shared, orphans: Vec<Orphan>, turns: &Semaphore, deadline: Instant) {

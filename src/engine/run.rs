@@ -2,8 +2,9 @@ use super::cancel::Cause;
 use super::command::command;
 use super::end::locate;
 use super::output::Output;
+use super::retry::retry;
 use super::slots::Place;
-use super::{Shared, target};
+use super::{AGAIN, Shared, target};
 use crate::domain::{Ending, Instance, Outcome, RemoteProcess, Stream, Task};
 use crate::ssh::{Event, Failure, Lease, Running};
 use futures_util::FutureExt;
@@ -14,8 +15,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// How long until a write that the store refused is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 /// What the record says where the output was not waited for to its end.
 const LEFT_BEHIND: &str = "The script has exited. Something that it left behind still held its output open; what \
     that writes from now on is not kept.";
@@ -50,7 +49,7 @@ pub async fn run(
             "The server failed while it ran this; its log says more. The script may still run on the instance.",
         )
     });
-    if !run.retry(&ending).await {
+    if !retry(&shared, &run.task, &ending).await {
         run.record(ending, begun).await;
     }
     shared.cancels.forget(id);
@@ -137,7 +136,8 @@ impl Run<'_> {
 
     /// Takes what the script writes until it ends, or is told to and has.
     async fn follow(&mut self, mut session: Lease, mut running: Running) -> Ending {
-        let (shared, task) = (self.shared, self.task.clone());
+        let (shared, id) = (self.shared, self.task.id);
+        let login = (self.task.instance, self.task.user.clone());
         let mut process = running.process().cloned();
         let mut asking = false;
         let told = self.told_to_end();
@@ -147,7 +147,7 @@ impl Run<'_> {
             tokio::select! {
                 cause = told => cause,
                 () = silent => Cause::Silent,
-                never = locate(shared, &task, &mut session, &mut process, &mut asking) => match never {},
+                never = locate(shared, (id, &login), &mut session, &mut process, &mut asking) => match never {},
             }
         };
         let until = self.take_until(&mut running, stop).await;
@@ -240,41 +240,9 @@ impl Run<'_> {
         Ending::aborted(outcome, format!("{what} The script had not begun."))
     }
 
-    /// Writes what came. What the store does not take is kept and tried again; meanwhile the
-    /// script waits where it has to.
+    /// Writes what came; meanwhile the script waits where it has to.
     pub(super) async fn write(&mut self) {
-        let write = self.output.write();
-        match self.shared.store.append_output(self.task.id, write).await {
-            Ok(()) => {
-                self.output.written(Instant::now());
-                self.shared.feed.changed(self.task.id);
-            }
-            Err(error) => {
-                tracing::warn!(task = self.task.id.0, %error, "cannot store output; trying again");
-                self.output.failed(Instant::now() + AGAIN);
-            }
-        }
-    }
-
-    /// Puts the task back to what waits, where it could not begin and may be tried again. What the
-    /// store does not take now ends the task: it is not left CURRENT for an attempt to come.
-    async fn retry(&self, ending: &Ending) -> bool {
-        if !self.task.may_retry(ending) {
-            return false;
-        }
-        let (id, now) = (self.task.id, self.shared.clock.now());
-        match self.shared.store.retry_task(id, ending.clone(), now).await {
-            Ok(Some(task)) => {
-                let (attempt, delay) = (task.attempt, task.retry_delay);
-                tracing::info!(task = id.0, attempt, delay, "task will be tried again");
-                true
-            }
-            Ok(None) => false,
-            Err(error) => {
-                tracing::warn!(task = id.0, %error, "cannot put a task back to what waits");
-                false
-            }
-        }
+        self.output.store(self.shared, self.task.id).await;
     }
 
     /// Records the end, however long the store takes to accept it.
