@@ -1,4 +1,4 @@
-use super::input::{FromJson, Input, Members, Nullable, Number};
+use super::input::{FromJson, Input, Members, Nullable, Number, Texts};
 use super::wire::{BecomeJson, TaskJson};
 use super::word::OneOf;
 use crate::domain::{
@@ -98,6 +98,9 @@ pub struct NewTaskBody {
     become_user: Option<BecomeJson>,
     /// Whether to run on a terminal; then everything is standard output.
     pty: Option<bool>,
+    /// Identities of the kind `secret` by the names that the script has for them: it finds each value in the file
+    /// that the variable NAME_FILE names.
+    secrets: Option<HashMap<String, String>>,
     /// How often to try again where the machine cannot be reached: 0, unless given, to 100.
     retries: Option<u32>,
     /// Seconds before that; 10 unless given.
@@ -121,6 +124,7 @@ impl Example for NewTaskBody {
             interpreter: None,
             become_user: None,
             pty: None,
+            secrets: None,
             retries: None,
             retry_delay: None,
         }
@@ -149,6 +153,7 @@ impl Input for NewTask {
             timeout: timeout(&mut members),
             mode: members.take::<OneOf<Mode>>("mode").map(|it| it.0),
             launch: launch(&mut members),
+            secrets: secrets(&mut members),
             stdin: stdin(&mut members),
             retries: count(&mut members, "retries", domain::retries).unwrap_or(0),
             retry_delay: count(&mut members, "retry_delay", domain::retry_delay)
@@ -159,6 +164,10 @@ impl Input for NewTask {
         }
         members.finish(new, Self::validate)
     }
+}
+
+fn secrets(members: &mut Members) -> Vec<(String, String)> {
+    members.take::<Texts>("secrets").unwrap_or_default().0
 }
 
 fn timeout(members: &mut Members) -> Option<u32> {
@@ -182,7 +191,7 @@ fn launch(members: &mut Members) -> Launch {
     Launch {
         cwd: text("cwd"),
         interpreter: text("interpreter"),
-        env: members.take::<Env>("env").unwrap_or_default().0,
+        env: members.take::<Texts>("env").unwrap_or_default().0,
         become_user: members
             .take::<Nullable<Become>>("become")
             .and_then(|it| it.0),
@@ -198,28 +207,6 @@ fn stdin(members: &mut Members) -> Option<Vec<u8>> {
     }
     text.map(String::into_bytes)
         .or(encoded.map(|bytes| bytes.0))
-}
-
-/// Variables by name.
-#[derive(Default)]
-struct Env(Vec<(String, String)>);
-
-impl FromJson for Env {
-    fn expected() -> String {
-        "an object of strings".into()
-    }
-
-    fn from_json(value: Value) -> Option<Self> {
-        let Value::Object(variables) = value else {
-            return None;
-        };
-        let read = |(name, value)| Some((name, String::from_json(value)?));
-        variables
-            .into_iter()
-            .map(read)
-            .collect::<Option<_>>()
-            .map(Self)
-    }
 }
 
 /// Bytes as base64 with padding (RFC 4648 section 4).
@@ -389,7 +376,7 @@ pub struct TaskChange {
 }
 
 impl TaskChange {
-    const FIXED: [&'static str; 26] = [
+    const FIXED: [&'static str; 29] = [
         "uri",
         "instance",
         "script",
@@ -408,6 +395,9 @@ impl TaskChange {
         "interpreter",
         "become",
         "pty",
+        "secrets",
+        "approval",
+        "masked",
         "stdin_bytes",
         "retries",
         "retry_delay",

@@ -264,6 +264,28 @@ impl FromJson for bool {
     }
 }
 
+/// Texts by name, in the order of the body.
+#[derive(Debug, Default)]
+pub struct Texts(pub Vec<(String, String)>);
+
+impl FromJson for Texts {
+    fn expected() -> String {
+        "an object of strings".into()
+    }
+
+    fn from_json(value: Value) -> Option<Self> {
+        let Value::Object(members) = value else {
+            return None;
+        };
+        let text = |(name, value)| Some((name, String::from_json(value)?));
+        members
+            .into_iter()
+            .map(text)
+            .collect::<Option<_>>()
+            .map(Self)
+    }
+}
+
 impl FromJson for i64 {
     fn expected() -> String {
         "an integer".into()

@@ -1,14 +1,16 @@
 //! What the bodies about instances can say.
 
 use super::change::{Fixed, NumberOrText, id, require_same_id};
-use super::input::{Input, Members, Nullable, Number};
+use super::input::{Input, Members, Nullable, Number, Texts};
 use super::instance_json::InstanceJson;
 use super::word::OneOf;
 use crate::domain::{
-    self, HostKeyDecision, InstanceChange, InstanceId, InstanceState, Mode, NewInstance, Result,
+    self, HostKeyDecision, InstanceChange, InstanceId, InstanceState, Labels, Mode, NewInstance,
+    Result,
 };
 use poem_openapi::Object;
 use poem_openapi::types::Example;
+use std::collections::BTreeMap;
 
 /// What is needed to declare an instance.
 #[derive(Object)]
@@ -30,6 +32,13 @@ pub struct NewInstanceBody {
     jump_user: Option<String>,
     /// How its tasks run unless they say otherwise; `attached` unless given.
     mode: Option<OneOf<Mode>>,
+    /// What it is labelled with; nothing unless given.
+    labels: Option<BTreeMap<String, String>>,
+    /// The name of the identity to log in with; null for the server's own keys.
+    #[oai(nullable)]
+    identity: Option<String>,
+    /// Whether each task there needs a second person's approval; false unless given.
+    approval: Option<bool>,
 }
 
 impl Example for NewInstanceBody {
@@ -42,6 +51,9 @@ impl Example for NewInstanceBody {
             jump: None,
             jump_user: None,
             mode: None,
+            labels: None,
+            identity: None,
+            approval: None,
         }
     }
 }
@@ -59,6 +71,9 @@ impl Input for NewInstance {
             jump: jump(&mut members).flatten(),
             jump_user: jump_user(&mut members).flatten(),
             mode: mode(&mut members).unwrap_or_default(),
+            labels: labels(&mut members).unwrap_or_default(),
+            identity: identity(&mut members).flatten(),
+            approval: members.take("approval").unwrap_or_default(),
         };
         members.finish(new, Self::validate)
     }
@@ -82,6 +97,16 @@ fn jump(members: &mut Members) -> Option<Option<InstanceId>> {
 
 fn mode(members: &mut Members) -> Option<Mode> {
     members.take::<OneOf<Mode>>("mode").map(|it| it.0)
+}
+
+fn labels(members: &mut Members) -> Option<Labels> {
+    let Texts(labels) = members.take("labels")?;
+    Some(labels.into_iter().collect())
+}
+
+fn identity(members: &mut Members) -> Option<Option<String>> {
+    let Nullable(name) = members.take::<Nullable<String>>("identity")?;
+    Some(name)
 }
 
 fn jump_user(members: &mut Members) -> Option<Option<String>> {
@@ -113,6 +138,13 @@ pub struct InstanceChangeBody {
     jump_user: Option<String>,
     /// How tasks that are posted from now on run unless they say otherwise.
     mode: Option<OneOf<Mode>>,
+    /// Other labels, instead of all that there were.
+    labels: Option<BTreeMap<String, String>>,
+    /// Another identity to log in with; null for the server's own keys.
+    #[oai(nullable)]
+    identity: Option<String>,
+    /// Whether each task there needs a second person's approval.
+    approval: Option<bool>,
 }
 
 impl Example for InstanceChangeBody {
@@ -126,6 +158,9 @@ impl Example for InstanceChangeBody {
             jump: None,
             jump_user: None,
             mode: None,
+            labels: None,
+            identity: None,
+            approval: None,
         }
     }
 }
@@ -175,6 +210,9 @@ impl Input for InstancePut {
                 jump: jump(&mut members),
                 jump_user: jump_user(&mut members),
                 mode: mode(&mut members),
+                labels: labels(&mut members),
+                identity: identity(&mut members),
+                approval: members.take("approval"),
             },
             fixed: Fixed::take(&mut members, &["uri", "host_key", "health"]),
         };
@@ -193,6 +231,12 @@ fn check(change: &InstanceChange) -> Result<()> {
     }
     if let Some(Some(user)) = &change.jump_user {
         wrong.check("jump_user", domain::login_user(user));
+    }
+    if let Some(labels) = &change.labels {
+        wrong.check("labels", domain::labels(labels));
+    }
+    if let Some(Some(identity)) = &change.identity {
+        wrong.check("identity", domain::reference(identity));
     }
     wrong.finish()
 }

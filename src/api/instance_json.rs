@@ -5,6 +5,7 @@ use crate::domain::{Health, HostKeyState, Instance, InstanceState, Mode, ShownKe
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The host key on record for an instance; `type` and `fingerprint` are null while it is unknown.
 #[derive(Debug, Object, Serialize)]
@@ -103,6 +104,13 @@ pub struct InstanceJson {
     pub jump_user: Option<String>,
     /// How its tasks run unless they say otherwise.
     pub mode: OneOf<Mode>,
+    /// What it is labelled with.
+    pub labels: BTreeMap<String, String>,
+    /// The name of the identity that is logged in with; null for the server's own keys.
+    #[oai(nullable)]
+    pub identity: Option<String>,
+    /// Whether each task there needs a second person's approval.
+    pub approval: bool,
     /// The key that it must show.
     pub host_key: HostKeyJson,
     /// What the connections there have told.
@@ -123,6 +131,9 @@ impl InstanceJson {
             jump: instance.jump.map(|id| id.0),
             jump_user: instance.jump_user.clone(),
             mode: OneOf(instance.mode),
+            labels: instance.labels.clone(),
+            identity: instance.identity.clone(),
+            approval: instance.approval,
             host_key: HostKeyJson {
                 state: OneOf(instance.host_key_state()),
                 r#type: key.map(|key| key.algorithm.clone()),
@@ -146,6 +157,9 @@ impl Example for InstanceJson {
             jump: None,
             jump_user: None,
             mode: OneOf(Mode::Attached),
+            labels: BTreeMap::from([("env".into(), "test".into())]),
+            identity: None,
+            approval: false,
             host_key: HostKeyJson {
                 state: OneOf(HostKeyState::Trusted),
                 r#type: Some("ssh-ed25519".into()),

@@ -1,5 +1,7 @@
 use super::word::OneOf;
-use crate::domain::{Attempt, Become, BecomeMethod, Gap, Mode, Outcome, State, Stream, Task};
+use crate::domain::{
+    Approval, ApprovalState, Attempt, Become, BecomeMethod, Gap, Mode, Outcome, State, Stream, Task,
+};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
@@ -115,6 +117,13 @@ pub struct TaskJson {
     pub become_user: Option<BecomeJson>,
     /// Whether it runs on a terminal.
     pub pty: bool,
+    /// What it is given in secret: the identities by the names that the script has for them.
+    pub secrets: BTreeMap<String, String>,
+    /// The second person that it needs; null where it needs none.
+    #[oai(nullable)]
+    pub approval: Option<ApprovalJson>,
+    /// How often a secret was masked in its output.
+    pub masked: u64,
     /// How many bytes it reads.
     pub stdin_bytes: u64,
     /// How often it is tried again where the machine cannot be reached.
@@ -177,6 +186,9 @@ impl TaskJson {
             interpreter: task.launch.interpreter.clone(),
             become_user: task.launch.become_user.clone().map(BecomeJson::from),
             pty: task.launch.pty,
+            secrets: task.secrets.iter().cloned().collect(),
+            approval: task.approval.as_ref().map(ApprovalJson::from),
+            masked: task.masked,
             stdin_bytes: task.stdin_bytes,
             retries: task.retries,
             retry_delay: task.retry_delay,
@@ -189,6 +201,36 @@ impl TaskJson {
             stderr_gap: gap(Stream::Stderr),
             stdout: None,
             stderr: None,
+        }
+    }
+}
+
+/// The second person that a task needs.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Approval")]
+pub struct ApprovalJson {
+    /// `waiting` until somebody decides; then `approved` or `refused`; `expired` where nobody did.
+    pub state: OneOf<ApprovalState>,
+    /// When nobody can approve it any more, Unix seconds.
+    pub expires: i64,
+    /// Who decided.
+    #[oai(nullable)]
+    pub by: Option<String>,
+    /// When that was, Unix seconds.
+    #[oai(nullable)]
+    pub at: Option<i64>,
+    /// What they said.
+    pub comment: String,
+}
+
+impl From<&Approval> for ApprovalJson {
+    fn from(it: &Approval) -> Self {
+        Self {
+            state: OneOf(it.state),
+            expires: it.expires,
+            by: it.by.clone(),
+            at: it.at,
+            comment: it.comment.clone(),
         }
     }
 }
@@ -256,6 +298,9 @@ impl Example for TaskJson {
             interpreter: None,
             become_user: None,
             pty: false,
+            secrets: BTreeMap::new(),
+            approval: None,
+            masked: 0,
             stdin_bytes: 0,
             retries: 0,
             retry_delay: 10,

@@ -1,7 +1,8 @@
 use super::param::Value;
 use crate::domain::{
-    BecomeMethod, CheckStep, HostKeyAct, HostKeyDecision, HostKeyState, InstanceState, Mode, Order,
-    Outcome, SshLibrary, State,
+    ApprovalDecision, ApprovalState, BecomeMethod, CheckStep, HostKeyAct, HostKeyDecision,
+    HostKeyState, IdentityKind, InstanceState, LoginMethod, Mode, Order, Outcome, Role, SshLibrary,
+    State,
 };
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -34,40 +35,35 @@ pub trait Word: Copy + Send + Sync + 'static {
 #[derive(Debug, Clone, Copy)]
 pub struct OneOf<T>(pub T);
 
-impl Word for State {
-    const NAME: &'static str = "TaskState";
-    const ALL: &'static [Self] = &State::ALL;
+/// The words of the domain that have `ALL` and `as_str`.
+macro_rules! words {
+    ($($name:ident as $shown:literal),+ $(,)?) => {
+        $(impl Word for $name {
+            const NAME: &'static str = $shown;
+            const ALL: &'static [Self] = &$name::ALL;
 
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
+            fn word(self) -> &'static str {
+                self.as_str()
+            }
+        })+
+    };
 }
 
-impl Word for Outcome {
-    const NAME: &'static str = "Outcome";
-    const ALL: &'static [Self] = &Outcome::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
-}
-
-impl Word for Mode {
-    const NAME: &'static str = "Mode";
-    const ALL: &'static [Self] = &Mode::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
-}
-
-impl Word for BecomeMethod {
-    const NAME: &'static str = "BecomeMethod";
-    const ALL: &'static [Self] = &BecomeMethod::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
+words! {
+    ApprovalDecision as "ApprovalDecision",
+    ApprovalState as "ApprovalState",
+    BecomeMethod as "BecomeMethod",
+    CheckStep as "CheckStep",
+    HostKeyAct as "HostKeyAct",
+    HostKeyDecision as "HostKeyDecision",
+    HostKeyState as "HostKeyState",
+    IdentityKind as "IdentityKind",
+    LoginMethod as "LoginMethod",
+    Mode as "Mode",
+    Outcome as "Outcome",
+    Role as "Role",
+    SshLibrary as "SshLibrary",
+    State as "TaskState",
 }
 
 impl Word for InstanceState {
@@ -80,51 +76,6 @@ impl Word for InstanceState {
 
     fn read(text: &str) -> Option<Self> {
         Self::parse(text)
-    }
-}
-
-impl Word for HostKeyState {
-    const NAME: &'static str = "HostKeyState";
-    const ALL: &'static [Self] = &HostKeyState::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
-}
-
-impl Word for HostKeyDecision {
-    const NAME: &'static str = "HostKeyDecision";
-    const ALL: &'static [Self] = &HostKeyDecision::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
-}
-
-impl Word for HostKeyAct {
-    const NAME: &'static str = "HostKeyAct";
-    const ALL: &'static [Self] = &HostKeyAct::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
-}
-
-impl Word for SshLibrary {
-    const NAME: &'static str = "SshLibrary";
-    const ALL: &'static [Self] = &SshLibrary::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
-}
-
-impl Word for CheckStep {
-    const NAME: &'static str = "CheckStep";
-    const ALL: &'static [Self] = &CheckStep::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
     }
 }
 

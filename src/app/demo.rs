@@ -5,7 +5,7 @@ use super::serve::{announce, block_on};
 use super::stop::StopSignals;
 use super::{data_dir, failed, logging};
 use crate::config::{self, Config, HostKeys, LogFormat, LogLevel};
-use crate::domain::{Instance, InstanceState, Mode, NewInstance, Result, Secret};
+use crate::domain::{Instance, InstanceState, Labels, Mode, NewInstance, Result, Secret};
 use crate::service::Actor;
 use crate::ssh::demo::{self, DemoServer};
 use std::ffi::OsStr;
@@ -84,6 +84,9 @@ async fn show(home: &TempDir, machine: &DemoServer, signals: &mut StopSignals) -
         jump: None,
         jump_user: None,
         mode: Mode::Attached,
+        labels: Labels::new(),
+        identity: None,
+        approval: false,
     };
     let service = &running.service;
     let instance = service.create_instance(&Actor::local(), new, None).await?;

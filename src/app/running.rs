@@ -121,7 +121,8 @@ pub(super) async fn open_store(config: &Config, access: Access) -> Result<Store>
     let (dir, settings) = (config.data.clone(), config.store.clone());
     let open = move || {
         data_dir::ensure(&dir)?;
-        Store::open(&dir, &settings, access).map_err(failed)
+        let key = data_dir::audit_key(&dir)?;
+        Store::open(&dir, &settings, key, access).map_err(failed)
     };
     tokio::task::spawn_blocking(open).await.map_err(failed)?
 }

@@ -1,7 +1,7 @@
 use super::settings::DataFlags;
 use super::{Failure, say};
 use crate::app;
-use crate::domain::{Role, Secret};
+use crate::domain::{Role, Scope, Secret};
 use crate::service::Actor;
 use std::io::Read;
 use std::process::ExitCode;
@@ -25,6 +25,9 @@ enum Command {
         /// What the user may do
         #[arg(long, default_value = "admin", value_parser = role)]
         role: Role,
+        /// On what: LOGIN@INSTANCES, such as deploy@web-*; may repeat
+        #[arg(long = "scope", value_name = "RULE")]
+        scope: Vec<String>,
         #[command(flatten)]
         password: PasswordFlags,
         #[command(flatten)]
@@ -61,7 +64,8 @@ struct PasswordFlags {
 }
 
 fn role(text: &str) -> Result<Role, String> {
-    Role::parse(text).ok_or_else(|| "must be admin".into())
+    let all = Role::ALL.map(Role::as_str).join(", ");
+    Role::parse(text).ok_or_else(|| format!("must be one of {all}"))
 }
 
 pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -70,13 +74,18 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Add {
             name,
             role,
+            scope,
             password,
             data,
         } => {
+            let scope = Scope::parse(scope.iter().map(String::as_str))
+                .map_err(|why| Failure::new(format!("--scope: {why}")).with_code(2))?;
             let config = data.load()?;
             let password = password.read()?;
             app::local(&config, async |service| {
-                service.add_user(&actor, &name, role, &password).await
+                service
+                    .add_user(&actor, &name, (role, scope), &password)
+                    .await
             })?;
         }
         Command::List { data } => {
@@ -93,14 +102,16 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
             let config = data.load()?;
             let password = password.read()?;
             app::existing(&config, async |service| {
-                service.set_password(&actor, &name, &password).await
+                let user = service.user_named(&actor, &name).await?;
+                service.set_password(&actor, user.id, &password).await
             })?;
             app::forget_first_password(&config, &name)?;
         }
         Command::Remove { name, data } => {
             let config = data.load()?;
             app::existing(&config, async |service| {
-                service.remove_user(&actor, &name).await
+                let user = service.user_named(&actor, &name).await?;
+                service.remove_user(&actor, user.id, None).await
             })?;
             app::forget_first_password(&config, &name)?;
         }

@@ -14,6 +14,8 @@ pub enum Kind {
     Unauthenticated,
     /// The caller is known and may not do this.
     Forbidden,
+    /// The caller may do this, and has to prove again who they are.
+    Unconfirmed,
     /// There is no such task, instance, user or page.
     NotFound,
     /// The method is not one that the resource has.

@@ -1,4 +1,6 @@
-use super::{Health, HostKey, HostKeyState, Mode, Result, RevokedKey, ShownKey, validate};
+use super::{
+    Health, HostKey, HostKeyState, Labels, Mode, Result, RevokedKey, ShownKey, label, validate,
+};
 use std::fmt;
 
 /// The id of an instance: given by the store, never reused.
@@ -58,6 +60,12 @@ pub struct Instance {
     pub jump_user: Option<String>,
     /// How its tasks run unless they say otherwise.
     pub mode: Mode,
+    /// What it is labelled with.
+    pub labels: Labels,
+    /// The name of the identity that is logged in with; the server's own keys where there is none.
+    pub identity: Option<String>,
+    /// Whether each task there needs a second person's approval.
+    pub approval: bool,
     /// The key that it must show; none until its first connection.
     pub host_key: Option<HostKey>,
     /// The last key that it has proved to hold and that is not trusted.
@@ -127,6 +135,12 @@ pub struct NewInstance {
     pub jump_user: Option<String>,
     /// See [`Instance::mode`].
     pub mode: Mode,
+    /// See [`Instance::labels`].
+    pub labels: Labels,
+    /// See [`Instance::identity`].
+    pub identity: Option<String>,
+    /// See [`Instance::approval`].
+    pub approval: bool,
 }
 
 impl NewInstance {
@@ -141,6 +155,10 @@ impl NewInstance {
         wrong.check("port", validate::port(i64::from(self.port)));
         if let Some(user) = &self.jump_user {
             wrong.check("jump_user", validate::login_user(user));
+        }
+        wrong.check("labels", label::labels(&self.labels));
+        if let Some(identity) = &self.identity {
+            wrong.check("identity", validate::reference(identity));
         }
         wrong.finish()
     }
@@ -163,6 +181,12 @@ pub struct InstanceChange {
     pub jump_user: Option<Option<String>>,
     /// Another mode for the tasks that are posted from now on.
     pub mode: Option<Mode>,
+    /// Other labels, instead of all that there were.
+    pub labels: Option<Labels>,
+    /// Another identity to log in with; `Some(None)` for the server's own keys.
+    pub identity: Option<Option<String>>,
+    /// Whether each task there needs a second person's approval.
+    pub approval: Option<bool>,
 }
 
 impl InstanceChange {
@@ -194,6 +218,15 @@ impl InstanceChange {
         if let Some(mode) = self.mode {
             next.mode = mode;
         }
+        if let Some(labels) = &self.labels {
+            next.labels.clone_from(labels);
+        }
+        if let Some(identity) = &self.identity {
+            next.identity.clone_from(identity);
+        }
+        if let Some(approval) = self.approval {
+            next.approval = approval;
+        }
         NewInstance {
             ip: next.ip.clone(),
             tag: next.tag.clone(),
@@ -202,6 +235,9 @@ impl InstanceChange {
             jump: next.jump,
             jump_user: next.jump_user.clone(),
             mode: next.mode,
+            labels: next.labels.clone(),
+            identity: next.identity.clone(),
+            approval: next.approval,
         }
         .validate()?;
         if !next.is_same_machine(to) {

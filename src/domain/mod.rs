@@ -3,38 +3,54 @@
 //! No I/O, no framework, no serialisation: a rule that stands here holds for the API, the pages
 //! and the command line alike.
 
+mod approval;
+mod audit;
 mod clock;
+mod credential;
 mod error;
 mod health;
 mod host_key;
+mod identity;
 mod instance;
+mod label;
 mod launch;
 mod page;
 mod precondition;
+mod scope;
 mod secret;
 mod task;
 mod user;
 mod validate;
+mod wildcard;
 mod word;
 
+pub use approval::{Approval, ApprovalDecision, ApprovalState};
+pub use audit::{AuditFilter, AuditRecord};
 pub use clock::{Clock, SystemClock, jittered};
+pub use credential::{
+    By, Grant, LoginMethod, NewToken, Session, SessionId, Token, TokenHash, TokenId, Via,
+};
 pub use error::{Error, Field, Kind, Result};
 pub use health::{Check, CheckFinding, CheckRequest, CheckStep, Health};
 pub use host_key::{
     HostKey, HostKeyAct, HostKeyDecision, HostKeyEvent, HostKeyRecord, HostKeyState, RevokedKey,
     ShownKey, fingerprint,
 };
+pub use identity::{Identity, IdentityId, IdentityKind, Sealed};
 pub use instance::{Hop, Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
+pub use label::{Labels, labels};
 pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLibrary};
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
 pub use precondition::{Idempotency, IfMatch};
+pub use scope::{Place, Scope, Scopes};
 pub use secret::{Secret, random_bytes, random_token};
 pub use task::{
     Amendment, Attempt, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId,
     TaskUpdate,
 };
-pub use user::{Role, User, UserId};
+pub use user::{Role, User, UserChange, UserId};
 pub use validate::{
-    Invalid, host, idempotency_key, login_user, name, new_password, port, retries, retry_delay,
-    script, tag, timeout, username,
+    Invalid, host, idempotency_key, login_user, name, new_password, port, reference, retries,
+    retry_delay, script, tag, timeout, username,
 };
+pub use wildcard::wildcard;

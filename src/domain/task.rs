@@ -1,5 +1,7 @@
 use super::word::word;
-use super::{Error, InstanceId, Launch, Mode, RemoteProcess, Result, RunId, validate};
+use super::{
+    Approval, Error, InstanceId, Launch, Mode, RemoteProcess, Result, RunId, UserId, validate,
+};
 use std::fmt;
 
 /// The id of a task: given by the store, never reused.
@@ -158,6 +160,8 @@ pub struct Task {
     pub created: i64,
     /// The login name of whoever posted it.
     pub created_by: String,
+    /// The same as a user; none for the command line.
+    pub owner: Option<UserId>,
     /// When it began.
     pub start: Option<i64>,
     /// When it ended.
@@ -168,6 +172,12 @@ pub struct Task {
     pub mode: Mode,
     /// How it is run.
     pub launch: Launch,
+    /// What it is given in secret: the name in the script, and the name of the identity.
+    pub secrets: Vec<(String, String)>,
+    /// The second person that it needs; none where it needs none.
+    pub approval: Option<Approval>,
+    /// How often a secret was masked in its output.
+    pub masked: u64,
     /// How many bytes it reads from its standard input; they are read apart.
     pub stdin_bytes: u64,
     /// How often it is tried again where it could not be started.
@@ -442,6 +452,8 @@ pub struct NewTask {
     pub mode: Option<Mode>,
     /// See [`Task::launch`].
     pub launch: Launch,
+    /// See [`Task::secrets`].
+    pub secrets: Vec<(String, String)>,
     /// What the script reads; nothing where there is none.
     pub stdin: Option<Vec<u8>>,
     /// See [`Task::retries`].
@@ -465,6 +477,7 @@ impl NewTask {
             timeout: task.timeout,
             mode: Some(task.mode),
             launch: task.launch,
+            secrets: task.secrets,
             stdin,
             retries: task.retries,
             retry_delay: task.retry_delay,
@@ -491,6 +504,7 @@ impl NewTask {
             wrong.check("timeout", validate::timeout(i64::from(seconds)));
         }
         self.launch.check(&mut wrong);
+        wrong.check("secrets", validate::secrets(&self.secrets));
         wrong.check("retries", validate::retries(i64::from(self.retries)));
         let delay = i64::from(self.retry_delay);
         wrong.check("retry_delay", validate::retry_delay(delay));
@@ -574,11 +588,15 @@ mod tests {
             signal: None,
             created: 10,
             created_by: "admin".into(),
+            owner: None,
             start: None,
             end: None,
             timeout: None,
             mode: Mode::Attached,
             launch: Launch::default(),
+            secrets: Vec::new(),
+            approval: None,
+            masked: 0,
             stdin_bytes: 0,
             retries: 1,
             retry_delay: 5,

@@ -1,7 +1,8 @@
-use super::Secret;
+use super::word::word;
+use super::{Scope, Secret};
 use std::fmt;
 
-/// The id of a user.
+/// The id of a user: given by the store, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(pub i64);
 
@@ -11,27 +12,33 @@ impl fmt::Display for UserId {
     }
 }
 
-/// What a user may do; the permission table in `service` says what that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What a user may do, widest first; the permission table in `service` says what that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// Everything.
     Admin,
+    /// Runs tasks and manages instances.
+    Operator,
+    /// Runs tasks.
+    Runner,
+    /// Looks.
+    Viewer,
+}
+
+word! {
+    Role {
+        Admin => "admin",
+        Operator => "operator",
+        Runner => "runner",
+        Viewer => "viewer",
+    }
 }
 
 impl Role {
-    /// The word that the command line and the store use.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Reads the word.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "admin" => Some(Self::Admin),
-            _ => None,
-        }
+    /// The narrower of two.
+    #[must_use]
+    pub fn narrowed(self, to: Self) -> Self {
+        self.max(to)
     }
 }
 
@@ -44,6 +51,33 @@ pub struct User {
     pub name: String,
     /// What it may do.
     pub role: Role,
-    /// The argon2id hash of the password, as a PHC string.
-    pub password_hash: Secret,
+    /// On what it may do it.
+    pub scope: Scope,
+    /// Whether it may not log in for now.
+    pub disabled: bool,
+    /// The argon2id hash of the password, as a PHC string; none where it logs in by other means.
+    pub password_hash: Option<Secret>,
+    /// Whether a login in a browser asks for a code too.
+    pub second_factor: bool,
+    /// The subject at the OpenID provider that may log in as this user.
+    pub subject: Option<String>,
+    /// When it was added, Unix seconds.
+    pub created: i64,
+    /// Counts what ends what it is logged in with: a new password, role or scope, a disabling.
+    pub access: i64,
+    /// Counts the changes, for `ETag`.
+    pub version: i64,
+}
+
+/// A partial update of a user: what is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct UserChange {
+    /// What it may do.
+    pub role: Option<Role>,
+    /// On what.
+    pub scope: Option<Scope>,
+    /// Whether it may not log in.
+    pub disabled: Option<bool>,
+    /// The subject at the OpenID provider; `Some(None)` for none.
+    pub subject: Option<Option<String>>,
 }

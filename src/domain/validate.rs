@@ -15,6 +15,7 @@ pub const STDIN_MAX: usize = 16 * 1024 * 1024;
 const ENV_MAX: usize = 256;
 /// Names and values together, in bytes: what a script gets is to leave room for its arguments.
 const ENV_BYTES_MAX: usize = 65_536;
+const SECRETS_MAX: usize = 32;
 const PATH_MAX: usize = 4_096;
 const INTERPRETER_MAX: usize = 1_024;
 const RETRIES_MAX: i64 = 100;
@@ -138,22 +139,40 @@ pub fn env(variables: &[(String, String)]) -> Check {
         format!("must have at most {ENV_BYTES_MAX} bytes in all"),
     )?;
     for (name, value) in variables {
-        let mut characters = name.chars();
-        let first = |c: char| c.is_ascii_alphabetic() || c == '_';
-        let named = characters.next().is_some_and(first)
-            && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
-        require(
-            named,
-            format!(
-                "{name:?} is no name of a variable: letters, digits and _ only, no digit first"
-            ),
-        )?;
+        variable(name)?;
         require(
             !value.contains('\0'),
             format!("{name} must not hold a NUL character"),
         )?;
     }
     Ok(())
+}
+
+/// Secrets by the names that scripts have for them: up to 32, names as those of variables, each
+/// once.
+pub fn secrets(secrets: &[(String, String)]) -> Check {
+    require(
+        secrets.len() <= SECRETS_MAX,
+        format!("must have at most {SECRETS_MAX} secrets"),
+    )?;
+    for (place, (name, identity)) in secrets.iter().enumerate() {
+        variable(name)?;
+        let again = secrets[..place].iter().any(|(before, _)| before == name);
+        require(!again, format!("{name} is there twice"))?;
+        reference(identity).map_err(|wrong| format!("{name} {wrong}"))?;
+    }
+    Ok(())
+}
+
+fn variable(name: &str) -> Check {
+    let mut characters = name.chars();
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let named = characters.next().is_some_and(first)
+        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    require(
+        named,
+        format!("{name:?} is no name of a variable: letters, digits and _ only, no digit first"),
+    )
 }
 
 /// A path on a machine: 1 to 4,096 bytes without control characters.

@@ -1,14 +1,17 @@
-//! Who asks: HTTP basic and the pages' session, turned into an [`Actor`].
+//! Who asks: HTTP basic, an API token and the pages' session, turned into an [`Actor`].
 
 use crate::domain::{Error, Kind, Result, Secret};
 use crate::service::{Actor, Service};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use poem::http::HeaderValue;
-use poem::http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
+use poem::http::header::{AUTHORIZATION, COOKIE, SET_COOKIE, USER_AGENT};
 use poem::{Request, Response};
 use std::net::{IpAddr, Ipv4Addr};
 use zeroize::Zeroizing;
+
+/// How much of what a browser calls itself is kept, in characters.
+const AGENT: usize = 256;
 
 /// The pages' cookie. The prefix makes browsers refuse it without Secure, with a Domain, or with
 /// another Path.
@@ -53,13 +56,13 @@ pub(super) async fn identify(
         Zone::Open => Ok(None),
         Zone::Pages => session(request, service).await,
         Zone::Api if request.headers().contains_key(AUTHORIZATION) => {
-            basic(request, service).await.map(Some)
+            authorized(request, service).await.map(Some)
         }
         Zone::Api => match session(request, service).await? {
             Some(actor) => Ok(Some(actor)),
             None => Err(Error::new(
                 Kind::Unauthenticated,
-                "Log in with a user name and a password (HTTP basic).",
+                "Log in with a user name and a password (HTTP basic), or with an API token (bearer).",
             )),
         },
     }
@@ -67,18 +70,34 @@ pub(super) async fn identify(
 
 async fn session(request: &Request, service: &Service) -> Result<Option<Actor>> {
     match session_token(request) {
-        Some(token) => service.session(&token).await,
+        Some(token) => service.session(&token, peer(request)).await,
         None => Ok(None),
     }
+}
+
+async fn authorized(request: &Request, service: &Service) -> Result<Actor> {
+    match bearer(request) {
+        Some(token) => service.token_login(&token, peer(request)).await,
+        None => basic(request, service).await,
+    }
+}
+
+/// RFC 6750 section 2.1; none where the header is anything else.
+fn bearer(request: &Request) -> Option<Secret> {
+    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
+    let (scheme, token) = headers.next()?.to_str().ok()?.split_once(' ')?;
+    let alone = headers.next().is_none() && scheme.eq_ignore_ascii_case("bearer");
+    alone.then(|| Secret::new(token.trim()))
 }
 
 async fn basic(request: &Request, service: &Service) -> Result<Actor> {
     let from = peer(request);
     let Some((name, password)) = credentials(request) else {
-        tracing::warn!(%from, "login failed: the Authorization header is not HTTP basic");
+        tracing::warn!(%from, "login failed: the Authorization header cannot be read");
         return Err(Error::new(
             Kind::Unauthenticated,
-            "The Authorization header is not HTTP basic with a user name and a password in UTF-8.",
+            "The Authorization header is neither HTTP basic with a user name and a password in UTF-8, nor a \
+             bearer token.",
         ));
     };
     service
@@ -118,6 +137,13 @@ pub fn peer(request: &Request) -> IpAddr {
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| {
             address.ip().to_canonical()
         })
+}
+
+/// What the client calls itself, for the list of sessions.
+pub fn agent(request: &Request) -> String {
+    let agent = request.headers().get(USER_AGENT);
+    let agent = agent.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    agent.chars().take(AGENT).collect()
 }
 
 /// The value of the session cookie; none where there is none that could be one of ours.

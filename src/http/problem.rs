@@ -23,6 +23,7 @@ fn row(kind: Kind) -> (StatusCode, &'static str) {
         Kind::Invalid => (StatusCode::BAD_REQUEST, "Bad request"),
         Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "Unauthorized access"),
         Kind::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
+        Kind::Unconfirmed => (StatusCode::FORBIDDEN, "Confirm who you are"),
         Kind::NotFound => (StatusCode::NOT_FOUND, "Not found"),
         Kind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
         Kind::Timeout => (StatusCode::REQUEST_TIMEOUT, "Request timeout"),

@@ -1,13 +1,22 @@
-use crate::domain::{Error, Kind, Result, Role, UserId};
+use crate::domain::{
+    By, Error, Grant, Kind, Place, Result, Role, Scopes, SessionId, Task, TokenId, User, UserId,
+    Via,
+};
+use std::net::IpAddr;
 
 /// Who asks. It can be made only by a login that succeeded (see `login.rs`) and by
 /// [`Actor::local`], and every use case takes one: a handler that forgets the gate does not
 /// compile.
 #[derive(Debug, Clone)]
 pub struct Actor {
-    user: Option<UserId>,
     name: String,
     role: Role,
+    scopes: Scopes,
+    /// None for the command line.
+    grant: Option<Grant>,
+    from: Option<IpAddr>,
+    /// When they last proved who they are, Unix seconds; none where each request proves it.
+    confirmed: Option<i64>,
 }
 
 /// What can be done. The permission table is [`Actor::may`].
@@ -17,29 +26,74 @@ pub enum Action {
     ReadInstances,
     /// Declare, change and remove instances.
     ManageInstances,
+    /// Approve, replace and revoke host keys.
+    ReviewHostKeys,
     /// See tasks and their output.
     ReadTasks,
-    /// Post, cancel, amend and remove tasks.
+    /// Post tasks; cancel, amend and remove one's own; check instances.
     RunTasks,
-    /// See, add, change and remove users.
+    /// Cancel, amend and remove the tasks of others.
+    ManageTasks,
+    /// Let the tasks of others run that need a second person.
+    ApproveTasks,
+    /// See which identities there are.
+    ReadIdentities,
+    /// Make, change and remove identities.
+    ManageIdentities,
+    /// See, add, change and remove users; see and end their sessions and tokens.
     ManageUsers,
+    /// Read the audit trail.
+    ReadAudit,
+    /// See and change what is one's own: password, sessions, tokens, second factor.
+    OwnAccount,
 }
+
+/// How long who uses a session is taken for whoever proved it, where something dangerous is asked
+/// for, in seconds.
+const CONFIRMED: i64 = 10 * 60;
 
 impl Actor {
     /// The command line on its own data directory: whoever can write there can do everything.
     pub fn local() -> Self {
         Self {
-            user: None,
             name: "local".into(),
             role: Role::Admin,
+            scopes: Scopes::default(),
+            grant: None,
+            from: None,
+            confirmed: None,
         }
     }
 
-    pub(super) fn logged_in(user: UserId, name: String, role: Role) -> Self {
+    pub(super) fn logged_in(user: &User, via: Via, from: IpAddr) -> Self {
         Self {
-            user: Some(user),
-            name,
-            role,
+            name: user.name.clone(),
+            role: user.role,
+            scopes: Scopes::new([user.scope.clone()]),
+            grant: Some(Grant {
+                user: user.id,
+                access: user.access,
+                via,
+            }),
+            from: Some(from),
+            confirmed: None,
+        }
+    }
+
+    /// The same with no more than this role, on no more than these scopes.
+    pub(super) fn narrowed(self, role: Role, scopes: Scopes) -> Self {
+        Self {
+            role: self.role.narrowed(role),
+            scopes,
+            ..self
+        }
+    }
+
+    /// The same, proven at this time and not with each request.
+    pub(super) fn confirmed_at(self, at: i64) -> Self {
+        Self {
+            confirmed: Some(at),
+            ..self
         }
     }
 
@@ -48,28 +102,74 @@ impl Actor {
         &self.name
     }
 
+    /// What they may do at most.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// The user; none for the command line.
     pub fn user(&self) -> Option<UserId> {
-        self.user
+        self.grant.map(|grant| grant.user)
     }
 
-    /// Whose an `Idempotency-Key` is: 0 for the command line.
-    pub(super) fn key_owner(&self) -> i64 {
-        self.user.map_or(0, |user| user.0)
-    }
-
-    /// The permission table: role by action, matched without a wildcard.
-    pub fn may(&self, action: Action) -> bool {
-        match (self.role, action) {
-            (
-                Role::Admin,
-                Action::ReadInstances
-                | Action::ManageInstances
-                | Action::ReadTasks
-                | Action::RunTasks
-                | Action::ManageUsers,
-            ) => true,
+    /// The session of the pages that they use, if they do.
+    pub fn session(&self) -> Option<SessionId> {
+        match self.grant?.via {
+            Via::Session(id) => Some(id),
+            Via::Local | Via::Password | Via::Token(_) | Via::Certificate => None,
         }
+    }
+
+    /// The API token that they use, if they do.
+    pub fn token(&self) -> Option<TokenId> {
+        match self.grant?.via {
+            Via::Token(id) => Some(id),
+            Via::Local | Via::Password | Via::Session(_) | Via::Certificate => None,
+        }
+    }
+
+    pub(super) fn grant(&self) -> Option<Grant> {
+        self.grant
+    }
+
+    pub(super) fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// What the record says of what they do now.
+    pub(super) fn by(&self, now: i64) -> By {
+        By {
+            name: self.name.clone(),
+            grant: self.grant,
+            scopes: self.scopes.clone(),
+            from: self.from,
+            at: now,
+        }
+    }
+
+    /// The permission table: action by role, matched without a wildcard.
+    pub fn may(&self, action: Action) -> bool {
+        use Role::{Admin, Operator, Runner, Viewer};
+        let roles: &[Role] = match action {
+            Action::ReadInstances => &[Admin, Operator, Runner, Viewer],
+            Action::ReadTasks => &[Admin, Operator, Runner, Viewer],
+            Action::OwnAccount => &[Admin, Operator, Runner, Viewer],
+            Action::RunTasks => &[Admin, Operator, Runner],
+            Action::ManageTasks => &[Admin, Operator],
+            Action::ApproveTasks => &[Admin, Operator],
+            Action::ManageInstances => &[Admin, Operator],
+            Action::ReviewHostKeys => &[Admin, Operator],
+            Action::ReadIdentities => &[Admin, Operator],
+            Action::ManageIdentities => &[Admin],
+            Action::ManageUsers => &[Admin],
+            Action::ReadAudit => &[Admin],
+        };
+        // What has no place on an instance is for those alone whom no scope narrows.
+        let global = matches!(
+            action,
+            Action::ManageIdentities | Action::ManageUsers | Action::ReadAudit
+        );
+        roles.contains(&self.role) && (!global || self.scopes.are_everything())
     }
 
     pub(super) fn require(&self, action: Action) -> Result<()> {
@@ -78,8 +178,36 @@ impl Actor {
         } else {
             Err(Error::new(
                 Kind::Forbidden,
-                "Your role does not allow this.",
+                "Your role or scope does not allow this.",
             ))
         }
+    }
+
+    /// For what is dangerous: as [`Actor::require`], and a session has to have been confirmed just
+    /// now.
+    pub(super) fn require_confirmed(&self, action: Action, now: i64) -> Result<()> {
+        self.require(action)?;
+        match self.confirmed {
+            Some(at) if now - at > CONFIRMED => Err(Error::new(
+                Kind::Unconfirmed,
+                "Confirm who you are first: this is asked again for what is dangerous.",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// For what is done to a task: one's own, or anybody's.
+    pub(super) fn require_task(&self, task: &Task) -> Result<()> {
+        let own = self.user().is_some() && self.user() == task.owner;
+        self.require(if own {
+            Action::RunTasks
+        } else {
+            Action::ManageTasks
+        })
+    }
+
+    /// Whether anything on this instance may be seen.
+    pub fn sees<'a>(&self, place: impl Into<Place<'a>>) -> bool {
+        self.scopes.see(place.into())
     }
 }

@@ -1,6 +1,5 @@
-use super::instances::no_such_instance;
 use super::{Action, Actor, Service};
-use crate::domain::{Check, CheckRequest, InstanceId, Result};
+use crate::domain::{Check, CheckRequest, Error, InstanceId, Kind, Result};
 
 impl Service {
     /// Takes each step that a task on the instance would take, and tells what was found. A first
@@ -17,8 +16,12 @@ impl Service {
         actor.require(Action::RunTasks)?;
         request.validate()?;
         let engine = self.engine()?;
-        if self.inner.store.instance(id).await?.is_none() {
-            return Err(no_such_instance());
+        let instance = self.instance(actor, id).await?;
+        if !actor.scopes().allow(&request.user, (&instance).into()) {
+            return Err(Error::new(
+                Kind::Forbidden,
+                "Your scope does not let you log in there as this user.",
+            ));
         }
         engine.check(id, &request).await
     }

@@ -8,7 +8,7 @@ impl Service {
     /// # Errors
     /// `NotFound`.
     pub async fn host_key(&self, actor: &Actor, id: InstanceId) -> Result<HostKeyRecord> {
-        actor.require(Action::ReadInstances)?;
+        self.instance(actor, id).await?;
         self.inner
             .store
             .host_key(id)
@@ -30,10 +30,11 @@ impl Service {
         (decision, fingerprint): (HostKeyDecision, String),
         if_match: Option<IfMatch>,
     ) -> Result<HostKeyRecord> {
-        actor.require(Action::ManageInstances)?;
+        self.instance(actor, id).await?;
+        actor.require_confirmed(Action::ReviewHostKeys, self.now())?;
         domain::fingerprint(&fingerprint)
             .map_err(|message| Error::field("fingerprint", message))?;
-        let by = (actor.name().to_owned(), self.now());
+        let by = actor.by(self.now());
         let decided = self
             .inner
             .store

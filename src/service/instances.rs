@@ -18,7 +18,11 @@ impl Service {
         actor.require(Action::ReadInstances)?;
         filter.validate()?;
         let page = page.at_most(Self::BATCH);
-        let instances = self.inner.store.instances(filter, page).await?;
+        let instances = self
+            .inner
+            .store
+            .instances(filter, actor.scopes(), page)
+            .await?;
         Ok(instances
             .into_iter()
             .map(|it| self.up_to_date(it))
@@ -31,7 +35,8 @@ impl Service {
     /// `NotFound`.
     pub async fn instance(&self, actor: &Actor, id: InstanceId) -> Result<Instance> {
         actor.require(Action::ReadInstances)?;
-        let instance = self.inner.store.instance(id).await?;
+        let found = self.inner.store.seen_instance(id, actor.scopes().clone());
+        let instance = found.await?;
         instance
             .map(|it| self.up_to_date(it))
             .ok_or_else(no_such_instance)
@@ -53,7 +58,7 @@ impl Service {
         let made = self
             .inner
             .store
-            .create_instance(new, key, actor.key_owner(), self.now());
+            .create_instance(new, key, actor.by(self.now()));
         Ok(self.up_to_date(made.await?))
     }
 
@@ -72,7 +77,7 @@ impl Service {
     ) -> Result<Instance> {
         actor.require(Action::ManageInstances)?;
         let moves = change.ip.is_some() || change.port.is_some();
-        let by = (actor.name().to_owned(), self.now());
+        let by = actor.by(self.now());
         let changed = self
             .inner
             .store
@@ -101,7 +106,8 @@ impl Service {
         if_match: Option<IfMatch>,
     ) -> Result<()> {
         actor.require(Action::ManageInstances)?;
-        if self.inner.store.remove_instance(id, if_match).await? {
+        let by = actor.by(self.now());
+        if self.inner.store.remove_instance(id, if_match, by).await? {
             Ok(())
         } else {
             Err(no_such_instance())

@@ -16,7 +16,7 @@ impl Service {
         let tasks = self
             .inner
             .store
-            .tasks(filter, page.at_most(Self::BATCH))
+            .tasks(filter, actor.scopes(), page.at_most(Self::BATCH))
             .await?;
         Ok(tasks.into_iter().map(|task| self.explained(task)).collect())
     }
@@ -27,7 +27,8 @@ impl Service {
     /// `NotFound`.
     pub async fn task(&self, actor: &Actor, id: TaskId) -> Result<Task> {
         actor.require(Action::ReadTasks)?;
-        let task = self.inner.store.task(id).await?.ok_or_else(no_such_task)?;
+        let found = self.inner.store.seen_task(id, actor.scopes().clone());
+        let task = found.await?.ok_or_else(no_such_task)?;
         Ok(self.explained(task))
     }
 
@@ -50,11 +51,10 @@ impl Service {
         }
         new.validate()?;
         self.inner.store.check_room()?;
-        let by = (actor.key_owner(), actor.name().to_owned());
         let (task, is_new) = self
             .inner
             .store
-            .create_task(new, key, by, self.now())
+            .create_task(new, key, actor.by(self.now()))
             .await?;
         if is_new {
             engine.wake(task.instance);
@@ -98,14 +98,13 @@ impl Service {
         update: TaskUpdate,
         if_match: Option<IfMatch>,
     ) -> Result<Task> {
-        actor.require(Action::RunTasks)?;
+        actor.require_task(&self.task(actor, id).await?)?;
         update.amend.validate()?;
         let cancels = update.state == Some(State::Abort);
-        let by = (actor.name().to_owned(), self.now());
         let task = self
             .inner
             .store
-            .update_task(id, update, if_match, by)
+            .update_task(id, update, if_match, actor.by(self.now()))
             .await?
             .ok_or_else(no_such_task)?;
         if let Some(engine) = &self.inner.engine {
@@ -117,7 +116,7 @@ impl Service {
         Ok(self.explained(task))
     }
 
-    /// Removes a task with its output; the record of its amendments stays.
+    /// Removes a task with its output; what the audit trail says of it stays.
     ///
     /// # Errors
     /// `NotFound`, `PreconditionFailed`, `Conflict` until it has ended.
@@ -127,8 +126,9 @@ impl Service {
         id: TaskId,
         if_match: Option<IfMatch>,
     ) -> Result<()> {
-        actor.require(Action::RunTasks)?;
-        if !self.inner.store.remove_task(id, if_match).await? {
+        actor.require_task(&self.task(actor, id).await?)?;
+        let by = actor.by(self.now());
+        if !self.inner.store.remove_task(id, if_match, by).await? {
             return Err(no_such_task());
         }
         if let Some(engine) = &self.inner.engine {

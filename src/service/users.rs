@@ -1,8 +1,10 @@
 use super::login::busy;
 use super::{Action, Actor, Service};
 use crate::domain::{
-    Error, Invalid, Kind, Result, Role, Secret, User, new_password, random_token, username,
+    Error, IfMatch, Invalid, Kind, Result, Role, Scope, Secret, User, UserChange, UserId,
+    new_password, random_token, username,
 };
+use crate::store::{NewUser, UserKey};
 
 /// The name of the user that a new store begins with.
 const FIRST_USER: &str = "admin";
@@ -25,38 +27,64 @@ impl Service {
         &self,
         actor: &Actor,
         name: &str,
-        role: Role,
+        (role, scope): (Role, Scope),
         password: &Secret,
     ) -> Result<User> {
-        actor.require(Action::ManageUsers)?;
+        actor.require_confirmed(Action::ManageUsers, self.now())?;
         let mut wrong = Invalid::default();
         wrong.check("name", username(name));
         wrong.check("password", new_password(password.expose()));
         wrong.finish()?;
         let hash = self.inner.passwords.hash(password).await.map_err(busy)?;
-        self.inner
-            .store
-            .add_user(name, role, hash, self.now())
-            .await
+        let new = NewUser {
+            name: name.to_owned(),
+            role,
+            scope,
+            password_hash: Some(hash),
+            subject: None,
+        };
+        self.inner.store.add_user(new, actor.by(self.now())).await
+    }
+
+    /// One user, by its name.
+    ///
+    /// # Errors
+    /// `Forbidden`; `NotFound`.
+    pub async fn user_named(&self, actor: &Actor, name: &str) -> Result<User> {
+        actor.require(Action::ManageUsers)?;
+        let found = self.inner.store.user(UserKey::Name(name.to_owned()));
+        found.await?.ok_or_else(no_such_user)
+    }
+
+    /// Changes a user; what it is logged in with is of no use from then on.
+    ///
+    /// # Errors
+    /// `NotFound`, `PreconditionFailed`; `Conflict` where no admin would be left.
+    pub async fn change_user(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        change: UserChange,
+        if_match: Option<IfMatch>,
+    ) -> Result<User> {
+        actor.require_confirmed(Action::ManageUsers, self.now())?;
+        let by = actor.by(self.now());
+        let changed = self.inner.store.change_user(id, change, if_match, by);
+        changed.await?.ok_or_else(no_such_user)
     }
 
     /// Sets a password; it counts from the next request on, and sessions of that user end.
     ///
     /// # Errors
     /// `Invalid` for a bad password, `NotFound` for an unknown name.
-    pub async fn set_password(&self, actor: &Actor, name: &str, password: &Secret) -> Result<()> {
-        actor.require(Action::ManageUsers)?;
+    pub async fn set_password(&self, actor: &Actor, id: UserId, password: &Secret) -> Result<()> {
+        actor.require_confirmed(Action::ManageUsers, self.now())?;
         let mut wrong = Invalid::default();
         wrong.check("password", new_password(password.expose()));
         wrong.finish()?;
-        let user = self
-            .inner
-            .store
-            .user_by_name(name)
-            .await?
-            .ok_or_else(no_such_user)?;
         let hash = self.inner.passwords.hash(password).await.map_err(busy)?;
-        if self.inner.store.set_password_hash(user.id, hash).await? {
+        let by = actor.by(self.now());
+        if self.inner.store.set_password_hash(id, hash, by).await? {
             Ok(())
         } else {
             Err(no_such_user())
@@ -67,9 +95,15 @@ impl Service {
     ///
     /// # Errors
     /// `NotFound` for an unknown name.
-    pub async fn remove_user(&self, actor: &Actor, name: &str) -> Result<()> {
-        actor.require(Action::ManageUsers)?;
-        if self.inner.store.remove_user(name).await? {
+    pub async fn remove_user(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        if_match: Option<IfMatch>,
+    ) -> Result<()> {
+        actor.require_confirmed(Action::ManageUsers, self.now())?;
+        let by = actor.by(self.now());
+        if self.inner.store.remove_user(id, if_match, by).await? {
             Ok(())
         } else {
             Err(no_such_user())
@@ -86,7 +120,12 @@ impl Service {
         }
         let password = random_token();
         match self
-            .add_user(&Actor::local(), FIRST_USER, Role::Admin, &password)
+            .add_user(
+                &Actor::local(),
+                FIRST_USER,
+                (Role::Admin, Scope::default()),
+                &password,
+            )
             .await
         {
             Ok(user) => Ok(Some((user, password))),

@@ -1,7 +1,7 @@
 //! Whether an OpenSSH certificate (PROTOCOL.certkeys) can be used: a host's that is shown to us,
 //! or one of ours.
 
-use super::known_hosts::wildcard;
+use crate::domain::wildcard;
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{Algorithm, Certificate, HashAlg, PrivateKey};
 use std::time::{SystemTime, UNIX_EPOCH};

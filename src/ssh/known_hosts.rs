@@ -1,6 +1,7 @@
 //! The known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): which keys a host may have.
 
 use super::files::{self, Parsed};
+use crate::domain::wildcard;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
@@ -143,29 +144,4 @@ fn hashed(salt: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut signer = Signer::new(MessageDigest::sha1(), &key).ok()?;
     signer.update(name.as_bytes()).ok()?;
     signer.sign_to_vec().ok()
-}
-
-/// `*` is any text, `?` any character. Linear in space, and quadratic at worst in time.
-pub fn wildcard(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n) = (0, 0);
-    let mut retry = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                retry = Some((p, n));
-                p += 1;
-            }
-            Some(b'?') => (p, n) = (p + 1, n + 1),
-            Some(c) if c.eq_ignore_ascii_case(&name[n]) => (p, n) = (p + 1, n + 1),
-            _ => {
-                let Some((star, taken)) = retry else {
-                    return false;
-                };
-                retry = Some((star, taken + 1));
-                (p, n) = (star + 1, taken + 1);
-            }
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
 }

@@ -1,6 +1,6 @@
-use super::{Failure, files, known_hosts};
+use super::{Failure, files};
 use crate::config::BecomePassword;
-use crate::domain::{Outcome, Secret};
+use crate::domain::{Outcome, Secret, wildcard};
 
 /// A password that sudo may ask for, and the machines that may be told it: whoever can declare an
 /// instance could else let it be asked for by a machine of their own.
@@ -38,11 +38,7 @@ impl Password {
     /// `start_failed` where it is not for that one.
     pub(super) fn tell(&self, place: &str) -> Result<&Secret, Failure> {
         let place = place.to_ascii_lowercase();
-        match self
-            .hosts
-            .iter()
-            .any(|it| known_hosts::wildcard(it, &place))
-        {
+        match self.hosts.iter().any(|it| wildcard(it, &place)) {
             true => Ok(&self.secret),
             false => Err(refused(
                 &self.name,

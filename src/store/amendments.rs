@@ -2,37 +2,29 @@ use super::fault::Fault;
 use super::output;
 use crate::domain::{Amendment, Error, Stream, Task};
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Map, Value, json};
 
-/// Changes the result of a task and keeps what the values were. What is given as it already is
-/// changes nothing, and so is taken in every state.
+/// Changes the result of a task, and gives what the values were; null for what ran, which the output
+/// table keeps. What is given as it already is changes nothing, and so is taken in every state.
 pub fn amend(
     c: &Connection,
     it: &mut Task,
     change: Amendment,
-    by: &str,
-    now: i64,
-) -> Result<(), Fault> {
+) -> Result<Map<String, Value>, Fault> {
     let mut log = Log {
-        c,
-        task: it.id.0,
         ended: it.state.has_ended(),
-        by,
-        now,
-        changed: false,
+        old: Map::new(),
     };
     if let Some(name) = change.name.filter(|name| *name != it.name) {
-        log.note("name", Some(&it.name))?;
+        log.note("name", json!(it.name))?;
         it.name = name;
     }
     if let Some(tag) = change.tag.filter(|tag| *tag != it.tag) {
-        log.note("tag", Some(&it.tag))?;
+        log.note("tag", json!(it.tag))?;
         it.tag = tag;
     }
     if let Some(rc) = change.rc.filter(|rc| *rc != it.rc) {
-        log.note(
-            "rc",
-            Some(&it.rc.map_or_else(|| "null".to_owned(), |rc| rc.to_string())),
-        )?;
+        log.note("rc", json!(it.rc))?;
         it.rc = rc;
     }
     for (stream, text) in [
@@ -48,7 +40,7 @@ pub fn amend(
         if unchanged {
             continue;
         }
-        log.note(stream.as_str(), shown.as_deref())?;
+        log.note(stream.as_str(), json!(shown))?;
         c.prepare_cached("INSERT INTO amended_output (task, stream, text) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET text = excluded.text")?
             .execute(params![it.id.0, output::number(stream), text])?;
         match stream {
@@ -56,11 +48,11 @@ pub fn amend(
             Stream::Stderr => it.stderr_amended = true,
         }
     }
-    if log.changed {
+    if !log.old.is_empty() {
         it.amended = true;
         it.version += 1;
     }
-    Ok(())
+    Ok(log.old)
 }
 
 /// What a stream is shown as since it was amended.
@@ -73,29 +65,20 @@ pub fn amended(c: &Connection, it: &Task, stream: Stream) -> rusqlite::Result<Op
         .optional()
 }
 
-struct Log<'a> {
-    c: &'a Connection,
-    task: i64,
+struct Log {
     ended: bool,
-    by: &'a str,
-    now: i64,
-    changed: bool,
+    old: Map<String, Value>,
 }
 
-impl Log<'_> {
-    fn note(&mut self, field: &str, old: Option<&str>) -> Result<(), Fault> {
+impl Log {
+    fn note(&mut self, field: &str, old: Value) -> Result<(), Fault> {
         if !self.ended {
             return Err(Error::conflict(format!(
                 "{field}: it can be changed only after the task has ended."
             ))
             .into());
         }
-        self.changed = true;
-        self.c
-            .prepare_cached(
-                "INSERT INTO amendments (task, at, by, field, old) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![self.task, self.now, self.by, field, old])?;
+        self.old.insert(field.to_owned(), old);
         Ok(())
     }
 }

@@ -1,32 +1,131 @@
-//! The audit trail: written in the transaction of what it tells of, and never changed.
+//! The audit trail: written in the transaction of what it tells of, and never changed. Each record
+//! has a MAC over itself and the one before, so that none can be changed or taken out unseen by
+//! whoever does not have the key.
 
-use rusqlite::{Connection, params};
+use super::fault::Fault;
+use crate::domain::{By, Secret};
+use hmac::{Hmac, KeyInit, Mac};
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use sha2::Sha256;
 
-/// Who did what to what, and when.
-pub(super) struct Entry<'a> {
-    /// Unix seconds.
-    pub at: i64,
-    pub by: &'a str,
+/// The function that makes MACs, on connections that write.
+const MAC: &str = "audit_mac";
+
+/// What somebody did.
+pub(super) struct Act<'a> {
     /// A noun and a verb, such as `host_key.approve`.
-    pub action: String,
+    pub action: &'a str,
     /// A noun and an id, such as `instance/3`.
     pub object: String,
     /// A JSON object.
-    pub detail: String,
+    pub detail: serde_json::Value,
 }
 
-pub(super) fn append(c: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+/// Gives a connection the key, so that it can append.
+pub(super) fn unlock(c: &Connection, key: Secret) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_DIRECTONLY;
+    c.create_scalar_function(MAC, -1, flags, move |context| Ok(mac(&key, context)))
+}
+
+/// HMAC-SHA256 (RFC 2104) over all values, each with its type and its length before it.
+fn mac(key: &Secret, context: &Context) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes())
+        .expect("HMAC takes a key of any length");
+    for place in 0..context.len() {
+        let (kind, bytes) = match context.get_raw(place) {
+            ValueRef::Null => (0, Vec::new()),
+            ValueRef::Integer(number) => (1, number.to_be_bytes().to_vec()),
+            ValueRef::Real(number) => (2, number.to_be_bytes().to_vec()),
+            ValueRef::Text(text) => (3, text.to_vec()),
+            ValueRef::Blob(bytes) => (4, bytes.to_vec()),
+        };
+        mac.update(&[kind]);
+        mac.update(&(bytes.len() as u64).to_be_bytes());
+        mac.update(&bytes);
+    }
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// The number and the MAC of the last record.
+pub(super) fn head(c: &Connection) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+    c.prepare_cached("SELECT n, mac FROM audit ORDER BY n DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+/// Appends a record.
+pub(super) fn append(c: &Connection, by: &By, act: Act) -> Result<(), Fault> {
+    append_counted(c, by, act, 1)
+}
+
+/// As [`append`], for so many acts.
+pub(super) fn append_counted(c: &Connection, by: &By, act: Act, count: i64) -> Result<(), Fault> {
+    let (last, before) = head(c)?.unwrap_or_default();
+    let from = by.from.map(|it| it.to_string()).unwrap_or_default();
     c.prepare_cached(
-        "INSERT INTO audit (at, by, action, object, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+        r#"INSERT INTO audit (n, at, by, via, "from", action, object, count, detail, mac)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+                   audit_mac(?10, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))"#,
     )?
     .execute(params![
-        entry.at,
-        entry.by,
-        entry.action,
-        entry.object,
-        entry.detail
+        last + 1,
+        by.at,
+        by.name,
+        by.via().to_string(),
+        from,
+        act.action,
+        act.object,
+        count,
+        act.detail.to_string(),
+        before,
     ])?;
     Ok(())
+}
+
+/// Gives what stood in the trail before it had MACs, and what was amended, MACs of their own, and
+/// takes the old tables away.
+pub(super) fn seal(c: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = c.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'audit_before')";
+    if !transaction.query_row(is_there, [], |row| row.get(0))? {
+        return Ok(());
+    }
+    {
+        let mut old = transaction.prepare(
+            "SELECT at, by, action, object, detail FROM (
+                 SELECT at, by, action, object, detail, id FROM audit_before
+                 UNION ALL
+                 SELECT at, by, 'task.amend', 'task/' || task,
+                        json_object('old', json_object(field, old)), id FROM amendments_before)
+             ORDER BY at, id",
+        )?;
+        let mut rows = old.query([])?;
+        while let Some(row) = rows.next()? {
+            let (last, before) = head(&transaction)?.unwrap_or_default();
+            let act: [String; 4] = [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?];
+            let [by, action, object, detail] = act;
+            transaction.execute(
+                r#"INSERT INTO audit (n, at, by, via, "from", action, object, count, detail, mac)
+                   VALUES (?1, ?2, ?3, '', '', ?4, ?5, 1, ?6,
+                           audit_mac(?7, ?1, ?2, ?3, '', '', ?4, ?5, 1, ?6))"#,
+                params![
+                    last + 1,
+                    row.get::<_, i64>(0)?,
+                    by,
+                    action,
+                    object,
+                    detail,
+                    before
+                ],
+            )?;
+        }
+    }
+    transaction.execute_batch("DROP TABLE audit_before; DROP TABLE amendments_before")?;
+    transaction.commit()
 }
 
 #[cfg(test)]
@@ -38,14 +137,13 @@ mod tests {
     fn what_is_in_the_trail_neither_changes_nor_goes() {
         let mut c = Connection::open_in_memory().unwrap();
         migrate(&mut c).unwrap();
-        let entry = Entry {
-            at: 1,
-            by: "admin",
-            action: "host_key.approve".into(),
+        unlock(&c, Secret::new("k")).unwrap();
+        let act = Act {
+            action: "host_key.approve",
             object: "instance/1".into(),
-            detail: "{}".into(),
+            detail: serde_json::json!({}),
         };
-        append(&c, &entry).unwrap();
+        assert!(append(&c, &By::server(1), act).is_ok());
         for attempt in ["UPDATE audit SET by = 'x'", "DELETE FROM audit"] {
             let refused = c.execute(attempt, []).unwrap_err();
             assert!(refused.to_string().contains("append-only"), "{refused}");

@@ -45,6 +45,13 @@ impl Conditions {
         }
     }
 
+    /// A term with one `?` in it, for the value.
+    pub(super) fn hold(&mut self, term: &str, value: impl ToSql + Send + 'static) {
+        self.values.push(Box::new(value));
+        let place = format!("?{}", self.values.len());
+        self.terms.push(term.replace('?', &place));
+    }
+
     /// The text stands, as it is, in one of the columns.
     pub(super) fn contains(&mut self, columns: &[&str], text: Option<&str>) {
         if let Some(text) = text {

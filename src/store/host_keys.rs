@@ -1,15 +1,13 @@
-use super::audit::{self, Entry};
+use super::access;
+use super::audit::{self, Act};
 use super::fault::Fault;
 use super::{Store, instances};
 use crate::domain::{
-    Error, HostKey, HostKeyAct, HostKeyDecision, HostKeyEvent, HostKeyRecord, IfMatch, Instance,
-    InstanceId, Result, RevokedKey, ShownKey,
+    By, Error, HostKey, HostKeyAct, HostKeyDecision, HostKeyEvent, HostKeyRecord, IfMatch,
+    Instance, InstanceId, Result, RevokedKey, ShownKey,
 };
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
-
-/// Who records the first key of an instance.
-const SERVER: &str = "wsexec";
 
 /// What an entry of the audit trail tells of an act, as JSON.
 #[derive(Serialize, Deserialize)]
@@ -29,7 +27,7 @@ fn note(
     before: &Instance,
     act: HostKeyAct,
     fingerprint: Option<&str>,
-    (by, at): (&str, i64),
+    by: &By,
 ) -> Result<(), Fault> {
     let of = |key: &HostKey| key.fingerprint.clone();
     let detail = Detail {
@@ -37,15 +35,13 @@ fn note(
         on_record: before.host_key.as_ref().map(of),
         shown: before.shown_key.as_ref().map(|shown| of(&shown.key)),
     };
-    let detail = serde_json::to_string(&detail).map_err(Error::internal)?;
-    let entry = Entry {
-        at,
-        by,
-        action: format!("host_key.{}", act.as_str()),
+    let action = format!("host_key.{}", act.as_str());
+    let act = Act {
+        action: &action,
         object: object(before.id),
-        detail,
+        detail: serde_json::to_value(&detail).map_err(Error::internal)?,
     };
-    Ok(audit::append(c, &entry)?)
+    audit::append(c, by, act)
 }
 
 fn event(row: &Row) -> rusqlite::Result<HostKeyEvent> {
@@ -73,7 +69,7 @@ fn event(row: &Row) -> rusqlite::Result<HostKeyEvent> {
 fn history(c: &Connection, id: InstanceId) -> rusqlite::Result<Vec<HostKeyEvent>> {
     c.prepare_cached(
         "SELECT at, by, action, detail FROM audit
-         WHERE object = ?1 AND action GLOB 'host_key.*' ORDER BY id DESC LIMIT ?2",
+         WHERE object = ?1 AND action GLOB 'host_key.*' ORDER BY n DESC LIMIT ?2",
     )?
     .query_map(params![object(id), HostKeyRecord::HISTORY], event)?
     .collect()
@@ -96,7 +92,7 @@ pub(super) fn revoked(c: &Connection, id: InstanceId) -> rusqlite::Result<Vec<Re
 
 /// Forgets what was revoked of an instance that is another machine now, and notes that all was
 /// forgotten, where there was anything.
-pub(super) fn forget(c: &Connection, before: &Instance, by: (&str, i64)) -> Result<(), Fault> {
+pub(super) fn forget(c: &Connection, before: &Instance, by: &By) -> Result<(), Fault> {
     let revoked = c
         .prepare_cached("DELETE FROM revoked_host_keys WHERE instance = ?1")?
         .execute([before.id.0])?;
@@ -149,7 +145,7 @@ fn decide(
     it: &mut Instance,
     decision: HostKeyDecision,
     fingerprint: &str,
-    (by, now): (&str, i64),
+    by: &By,
 ) -> Result<(), Fault> {
     let revoked = revoked(c, it.id)?;
     match decision {
@@ -185,7 +181,7 @@ fn decide(
             c.prepare_cached(
                 "INSERT INTO revoked_host_keys (instance, fingerprint, at, by) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .execute(params![it.id.0, fingerprint, now, by])?;
+            .execute(params![it.id.0, fingerprint, by.at, by.name])?;
         }
     }
     it.version += 1;
@@ -218,10 +214,10 @@ impl Store {
         id: InstanceId,
         (decision, fingerprint): (HostKeyDecision, String),
         if_match: Option<IfMatch>,
-        (by, now): (String, i64),
+        by: By,
     ) -> Result<Option<HostKeyRecord>> {
-        self.write(move |c| {
-            let Some(mut it) = instances::get(c, id)? else {
+        self.act(by, move |c, by| {
+            let Some(mut it) = access::seen(&by.scopes, instances::get(c, id)?) else {
                 return Ok(None);
             };
             IfMatch::check(if_match.as_ref(), it.version)?;
@@ -231,9 +227,9 @@ impl Store {
                     .any(|it| it.fingerprint == fingerprint);
             if !is_done {
                 let before = it.clone();
-                decide(c, &mut it, decision, &fingerprint, (&by, now))?;
+                decide(c, &mut it, decision, &fingerprint, by)?;
                 let act = HostKeyAct::from(decision);
-                note(c, &before, act, Some(&fingerprint), (&by, now))?;
+                note(c, &before, act, Some(&fingerprint), by)?;
             }
             let now = instances::get(c, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
             Ok(Some(record(c, now)?))
@@ -267,8 +263,8 @@ impl Store {
                 return Ok(None);
             }
             if it.host_key.is_none() {
-                let by = (SERVER, now);
-                note(c, &it, HostKeyAct::Record, Some(&key.fingerprint), by)?;
+                let by = By::server(now);
+                note(c, &it, HostKeyAct::Record, Some(&key.fingerprint), &by)?;
                 it.host_key = Some(key);
                 it.shown_key = None;
                 it.version += 1;

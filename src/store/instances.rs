@@ -1,24 +1,29 @@
 use super::Store;
+use super::access;
+use super::audit::{self, Act};
 use super::conditions::Conditions;
 use super::fault::Fault;
 use super::idempotency::{self, Scope};
 use super::rows::unknown_word;
 use super::{health, host_keys, jumps};
 use crate::domain::{
-    Error, HostKey, Idempotency, IfMatch, Instance, InstanceChange, InstanceFilter, InstanceId,
-    InstanceState, Mode, NewInstance, Page, Result, ShownKey,
+    By, Error, HostKey, Idempotency, IfMatch, Instance, InstanceChange, InstanceFilter, InstanceId,
+    InstanceState, Kind, Labels, Mode, NewInstance, Page, Result, Scopes, ShownKey,
 };
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
 const COLUMNS: &str = "id, ip, tag, state, port, version, jump, jump_user, mode,
      host_key_algorithm, host_key_base64, host_key_fingerprint,
      shown_algorithm, shown_base64, shown_fingerprint, shown_at,
      EXISTS (SELECT 1 FROM revoked_host_keys r WHERE r.instance = instances.id
-             AND r.fingerprint = coalesce(host_key_fingerprint, shown_fingerprint))";
+             AND r.fingerprint = coalesce(host_key_fingerprint, shown_fingerprint)),
+     labels, identity, approval";
 const TABLE: &str =
     "instances LEFT JOIN instance_health ON instance_health.instance = instances.id";
 /// Where the columns of the health begin.
-const HEALTH: usize = 17;
+const HEALTH: usize = 20;
 
 fn columns() -> String {
     format!("{COLUMNS}, {}", health::COLUMNS)
@@ -54,7 +59,35 @@ fn instance(row: &Row) -> rusqlite::Result<Instance> {
         host_key: key(row, 9)?,
         shown_key: shown_key.map(|(key, at)| ShownKey { key, at }),
         host_key_revoked: row.get(16)?,
+        labels: labels(row, 17)?,
+        identity: row.get(18)?,
+        approval: row.get(19)?,
         health: health::row(row, HEALTH)?,
+    })
+}
+
+/// A JSON object.
+pub(super) fn labels(row: &Row, column: usize) -> rusqlite::Result<Labels> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
+}
+
+fn labels_text(labels: &Labels) -> String {
+    serde_json::json!(labels).to_string()
+}
+
+fn object(id: InstanceId) -> String {
+    format!("instance/{id}")
+}
+
+/// What the audit trail says of an instance.
+fn told(it: &Instance) -> serde_json::Value {
+    json!({
+        "ip": it.ip, "port": it.port, "tag": it.tag, "state": it.state.as_str(),
+        "labels": it.labels, "identity": it.identity, "approval": it.approval,
+        "jump": it.jump.map(|id| id.0), "jump_user": it.jump_user, "mode": it.mode.as_str(),
     })
 }
 
@@ -74,7 +107,7 @@ pub(super) fn put(c: &Connection, it: &Instance) -> rusqlite::Result<()> {
         "UPDATE instances SET ip = ?2, tag = ?3, state = ?4, port = ?5, host_key_algorithm = ?6,
          host_key_base64 = ?7, host_key_fingerprint = ?8, version = ?9, jump = ?10, jump_user = ?11,
          shown_algorithm = ?12, shown_base64 = ?13, shown_fingerprint = ?14, shown_at = ?15,
-         mode = ?16 WHERE id = ?1",
+         mode = ?16, labels = ?17, identity = ?18, approval = ?19 WHERE id = ?1",
     )?
     .execute(params![
         it.id.0,
@@ -92,9 +125,24 @@ pub(super) fn put(c: &Connection, it: &Instance) -> rusqlite::Result<()> {
         shown.map(|s| &s.key.base64),
         shown.map(|s| &s.key.fingerprint),
         shown.map(|s| s.at),
-        it.mode.as_str()
+        it.mode.as_str(),
+        labels_text(&it.labels),
+        it.identity,
+        it.approval
     ])?;
     Ok(())
+}
+
+/// Nobody declares or moves an instance out of their own sight.
+fn require_scope(by: &By, it: &Instance) -> Result<(), Fault> {
+    match by.scopes.see(it.into()) {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Forbidden,
+            "Your scope does not hold such an instance.",
+        )
+        .into()),
+    }
 }
 
 fn has_unfinished(c: &Connection, id: InstanceId) -> rusqlite::Result<bool> {
@@ -120,14 +168,31 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable`, as for everything here, where the store does not answer.
-    pub async fn instances(&self, filter: &InstanceFilter, page: Page) -> Result<Vec<Instance>> {
+    pub async fn instances(
+        &self,
+        filter: &InstanceFilter,
+        scopes: &Scopes,
+        page: Page,
+    ) -> Result<Vec<Instance>> {
         let mut conditions = Conditions::page(page);
+        if !scopes.are_everything() {
+            conditions.hold("sees(?, instances.id, ip, labels)", scopes.to_string());
+        }
         conditions.equal("state", filter.state.map(InstanceState::as_str));
         conditions.equal("tag", filter.tag.clone());
         conditions.equal("ip", filter.ip.clone());
         conditions.contains(&["ip", "tag"], filter.q.as_deref());
         self.read(move |c| conditions.select(c, &columns(), TABLE, instance))
             .await
+    }
+
+    /// One instance, where these scopes see it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn seen_instance(&self, id: InstanceId, scopes: Scopes) -> Result<Option<Instance>> {
+        let found = self.instance(id).await?;
+        Ok(access::seen(&scopes, found))
     }
 
     /// One instance.
@@ -147,17 +212,16 @@ impl Store {
         &self,
         new: NewInstance,
         key: Option<Idempotency>,
-        user: i64,
-        now: i64,
+        by: By,
     ) -> Result<Instance> {
-        self.write(move |c| {
+        self.act(by, move |c, by| {
             let scope = key.as_ref().map(|key| Scope {
-                user,
+                user: by.key_owner(),
                 route: "instances",
                 key,
             });
             if let Some(scope) = &scope
-                && let Some(made) = idempotency::find(c, scope, now)?
+                && let Some(made) = idempotency::find(c, scope, by.at)?
             {
                 return get(c, InstanceId(made))?.ok_or_else(|| {
                     Fault::Domain(Error::conflict(
@@ -165,10 +229,10 @@ impl Store {
                     ))
                 });
             }
-            jumps::check(c, None, new.jump)?;
+            jumps::check(c, by, None, new.jump)?;
             c.prepare_cached(
-                "INSERT INTO instances (ip, tag, state, port, jump, jump_user, mode, version)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
+                "INSERT INTO instances (ip, tag, state, port, jump, jump_user, mode, labels, identity,
+                 approval, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1)",
             )?
             .execute(params![
                 new.ip,
@@ -177,13 +241,24 @@ impl Store {
                 new.port,
                 new.jump.map(|id| id.0),
                 new.jump_user,
-                new.mode.as_str()
+                new.mode.as_str(),
+                labels_text(&new.labels),
+                new.identity,
+                new.approval
             ])?;
             let id = c.last_insert_rowid();
             if let Some(scope) = &scope {
-                idempotency::remember(c, scope, id, now)?;
+                idempotency::remember(c, scope, id, by.at)?;
             }
-            Ok(get(c, InstanceId(id))?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
+            let made = get(c, InstanceId(id))?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            require_scope(by, &made)?;
+            let act = Act {
+                action: "instance.create",
+                object: object(made.id),
+                detail: told(&made),
+            };
+            audit::append(c, by, act)?;
+            Ok(made)
         })
         .await
     }
@@ -199,16 +274,17 @@ impl Store {
         id: InstanceId,
         change: InstanceChange,
         if_match: Option<IfMatch>,
-        (by, now): (String, i64),
+        by: By,
     ) -> Result<Option<Instance>> {
-        self.write(move |c| {
-            let Some(old) = get(c, id)? else {
+        self.act(by, move |c, by| {
+            let Some(old) = access::seen(&by.scopes, get(c, id)?) else {
                 return Ok(None);
             };
             IfMatch::check(if_match.as_ref(), old.version)?;
             let new = change.apply(&old)?;
+            require_scope(by, &new)?;
             if new.jump != old.jump {
-                jumps::check(c, Some(id), new.jump)?;
+                jumps::check(c, by, Some(id), new.jump)?;
             }
             if !new.is_same_machine(&old) {
                 // Another machine would be asked what became of it, and know nothing.
@@ -219,10 +295,13 @@ impl Store {
                     )
                     .into());
                 }
-                host_keys::forget(c, &old, (&by, now))?;
+                host_keys::forget(c, &old, by)?;
                 health::forget(c, id)?;
             }
             if new != old {
+                let detail = json!({"old": told(&old), "new": told(&new)});
+                let act = Act { action: "instance.change", object: object(id), detail };
+                audit::append(c, by, act)?;
                 put(c, &new)?;
             }
             Ok(Some(new))
@@ -235,9 +314,14 @@ impl Store {
     /// # Errors
     /// `PreconditionFailed`; `Conflict` while a task there has not ended, or others are reached
     /// through it.
-    pub async fn remove_instance(&self, id: InstanceId, if_match: Option<IfMatch>) -> Result<bool> {
-        self.write(move |c| {
-            let Some(old) = get(c, id)? else {
+    pub async fn remove_instance(
+        &self,
+        id: InstanceId,
+        if_match: Option<IfMatch>,
+        by: By,
+    ) -> Result<bool> {
+        self.act(by, move |c, by| {
+            let Some(old) = access::seen(&by.scopes, get(c, id)?) else {
                 return Ok(false);
             };
             IfMatch::check(if_match.as_ref(), old.version)?;
@@ -248,6 +332,12 @@ impl Store {
                 .into());
             }
             jumps::require_unused(c, id)?;
+            let act = Act {
+                action: "instance.remove",
+                object: object(id),
+                detail: told(&old),
+            };
+            audit::append(c, by, act)?;
             c.prepare_cached("DELETE FROM instances WHERE id = ?1")?
                 .execute([id.0])?;
             Ok(true)

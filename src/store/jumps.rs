@@ -1,16 +1,18 @@
 //! The ways to instances: each may be reached through another one.
 
 use super::fault::Fault;
-use super::{Store, host_keys, instances};
-use crate::domain::{Error, Hop, Instance, InstanceId, Result};
+use super::{Store, access, host_keys, instances};
+use crate::domain::{By, Error, Hop, Instance, InstanceId, Result};
 use rusqlite::{Connection, params};
 
-/// Checks the way that an instance would have: `id` is none for one that is not there yet.
+/// Checks the way that an instance would have: `id` is none for one that is not there yet. Nobody
+/// goes through an instance that they do not see.
 ///
 /// # Errors
 /// `NotFound` for a jump that is not there; `Conflict` for a way that comes back or is too long.
 pub(super) fn check(
     c: &Connection,
+    by: &By,
     id: Option<InstanceId>,
     jump: Option<InstanceId>,
 ) -> Result<(), Fault> {
@@ -18,7 +20,7 @@ pub(super) fn check(
     if Some(jump) == id {
         return Err(Error::conflict("jump: an instance cannot be reached through itself.").into());
     }
-    if instances::get(c, jump)?.is_none() {
+    if access::seen(&by.scopes, instances::get(c, jump)?).is_none() {
         return Err(Error::not_found("jump: there is no such instance.").into());
     }
     let mut before = 0;

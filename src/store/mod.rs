@@ -4,6 +4,7 @@
 //! It speaks in domain types and use-case names, so that another database can stand behind the
 //! same words. WAL with `synchronous=FULL`: what a write returned is on disk.
 
+mod access;
 mod amendments;
 mod attempts;
 mod audit;
@@ -25,15 +26,17 @@ mod readers;
 mod rows;
 mod sessions;
 mod tasks;
+mod tokens;
 mod users;
 mod writer;
 
 pub use output::{CHUNK, Chunk, OutputWrite, Piece};
-pub use sessions::{Lifetime, TokenHash};
+pub use sessions::{Lifetime, NewSession};
 pub use tasks::Claims;
+pub use users::{NewUser, UserKey};
 
 use crate::config;
-use crate::domain::Result;
+use crate::domain::{By, Result, Secret};
 use disk::Disk;
 use readers::Readers;
 use rusqlite::config::DbConfig;
@@ -109,11 +112,17 @@ pub enum Access {
 
 impl Store {
     /// Opens the store in a data directory, and makes both where they are missing: the directory
-    /// with mode 0700, the files with 0600. Blocks.
+    /// with mode 0700, the files with 0600. `audit_key` is what the audit trail's MACs are made
+    /// with. Blocks.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(dir: &Path, config: &config::Store, access: Access) -> Result<Self, OpenError> {
+    pub fn open(
+        dir: &Path,
+        config: &config::Store,
+        audit_key: Secret,
+        access: Access,
+    ) -> Result<Self, OpenError> {
         let directory = |cause| OpenError::Directory {
             dir: dir.to_owned(),
             cause,
@@ -137,6 +146,8 @@ impl Store {
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         migrate::migrate(&mut connection)?;
+        audit::unlock(&connection, audit_key)?;
+        audit::seal(&mut connection)?;
         let id = connection.query_row("SELECT id FROM store", [], |row| row.get(0))?;
         let readers = Readers::open(config.readers.max(1), || {
             connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
@@ -183,6 +194,19 @@ impl Store {
         self.inner.readers.read(f).await
     }
 
+    /// Writes for somebody, where what they were let in with still holds in that transaction.
+    async fn act<T, F>(&self, by: By, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &By) -> Result<T, fault::Fault> + Send + 'static,
+    {
+        self.write(move |c| {
+            access::check(c, &by)?;
+            f(c, &by)
+        })
+        .await
+    }
+
     async fn write<T, F>(&self, f: F) -> Result<T>
     where
         T: Send + 'static,
@@ -199,7 +223,8 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     // Plans do not depend on what is bound, or SQLite prepares a statement again for each new value
     // of its `LIMIT`.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(128);
+    access::teach(&connection)?;
     Ok(connection)
 }
 

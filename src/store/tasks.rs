@@ -1,14 +1,17 @@
+use super::audit::{self, Act};
 use super::conditions::Conditions;
 use super::fault::Fault;
 use super::idempotency::{self, Scope};
 use super::rows::unknown_word;
-use super::{Store, instances, launch, output};
+use super::{Store, access, instances, launch, output};
 use crate::domain::{
-    Become, Ending, Error, Gap, Idempotency, IfMatch, Instance, InstanceId, InstanceState, Mode,
-    NewTask, Order, Outcome, Page, RemoteProcess, Result, RunId, State, Stream, StreamInfo, Task,
-    TaskFilter, TaskId, TaskUpdate,
+    Approval, ApprovalState, Become, By, Ending, Error, Gap, Idempotency, IfMatch, Instance,
+    InstanceId, InstanceState, Kind, Mode, NewTask, Order, Outcome, Page, RemoteProcess, Result,
+    RunId, Scopes, State, Stream, StreamInfo, Task, TaskFilter, TaskId, TaskUpdate, UserId,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -19,7 +22,13 @@ const COLUMNS: &str = "id, name, tag, instance, script, user, state, outcome, re
      amended AND EXISTS (SELECT 1 FROM amended_output a WHERE a.task = tasks.id AND a.stream = 2),
      state = 'INIT' AND EXISTS (SELECT 1 FROM instances i WHERE i.id = tasks.instance AND i.state = 'DEACTIVATE'),
      mode, env, cwd, interpreter, become_method, become_user, become_password, pty, stdin_bytes, retries, retry_delay,
-     attempt, not_before, run, process_pid, process_started, process_boot, process_connection";
+     attempt, not_before, run, process_pid, process_started, process_boot, process_connection,
+     owner, secrets, masked, approval, approval_expires, approval_address, approval_by, approval_at, approval_comment";
+
+/// What a removed instance was called and labelled nobody knows any more.
+const ALLOWED: &str = "coalesce(
+     (SELECT allows(?, tasks.user, i.id, i.ip, i.labels) FROM instances i WHERE i.id = tasks.instance),
+     allows(?, tasks.user, tasks.instance, NULL, NULL))";
 
 /// Ids that one read looks through for a text.
 const WINDOW: i64 = 20_000;
@@ -76,7 +85,29 @@ fn task(row: &Row) -> rusqlite::Result<Task> {
         not_before: row.get(40)?,
         run: run.map(RunId),
         process: launch::process(row, 42)?,
+        owner: row.get::<_, Option<i64>>(46)?.map(UserId),
+        secrets: launch::pairs(row, 47)?,
+        masked: row.get(48)?,
+        approval: approval(row, 49)?,
     })
+}
+
+fn approval(row: &Row, first: usize) -> rusqlite::Result<Option<Approval>> {
+    let Some(state) = row.get::<_, Option<String>>(first)? else {
+        return Ok(None);
+    };
+    Ok(Some(Approval {
+        state: ApprovalState::parse(&state).ok_or_else(|| unknown_word(first, state))?,
+        expires: row.get(first + 1)?,
+        address: row.get(first + 2)?,
+        by: row.get(first + 3)?,
+        at: row.get(first + 4)?,
+        comment: row.get::<_, Option<String>>(first + 5)?.unwrap_or_default(),
+    }))
+}
+
+pub(super) fn object(id: TaskId) -> String {
+    format!("task/{id}")
 }
 
 /// One task, inside whatever transaction the connection is in.
@@ -86,12 +117,22 @@ pub(super) fn get(c: &Connection, id: TaskId) -> rusqlite::Result<Option<Task>> 
         .optional()
 }
 
+/// As [`get`], where these scopes see it.
+fn get_seen(c: &Connection, scopes: &Scopes, id: TaskId) -> rusqlite::Result<Option<Task>> {
+    match get(c, id)? {
+        Some(it) if access::sees_task(c, scopes, &it)? => Ok(Some(it)),
+        Some(_) | None => Ok(None),
+    }
+}
+
 /// Writes what can change in a task; its output's figures are written with the output.
 pub(super) fn put(c: &Connection, it: &Task) -> rusqlite::Result<()> {
+    let approval = it.approval.as_ref();
     c.prepare_cached(
         "UPDATE tasks SET name = ?2, tag = ?3, state = ?4, outcome = ?5, reason = ?6, rc = ?7, signal = ?8,
          start = ?9, \"end\" = ?10, cancel_requested = ?11, amended = ?12, version = ?13, attempt = ?14,
-         not_before = ?15, run = ?16 WHERE id = ?1",
+         not_before = ?15, run = ?16, approval = ?17, approval_by = ?18, approval_at = ?19,
+         approval_comment = ?20 WHERE id = ?1",
     )?
     .execute(params![
         it.id.0,
@@ -109,14 +150,18 @@ pub(super) fn put(c: &Connection, it: &Task) -> rusqlite::Result<()> {
         it.version,
         it.attempt,
         it.not_before,
-        it.run.as_ref().map(|run| &run.0)
+        it.run.as_ref().map(|run| &run.0),
+        approval.map(|it| it.state.as_str()),
+        approval.and_then(|it| it.by.as_ref()),
+        approval.and_then(|it| it.at),
+        approval.map(|it| &it.comment)
     ])?;
     Ok(())
 }
 
 /// Where the instance is given, its index is the one to take, whatever else is: a `+` keeps the
 /// planner from the others. What waits or runs anywhere is little, too.
-fn narrowed(filter: &TaskFilter, page: Page) -> Conditions {
+fn narrowed(filter: &TaskFilter, scopes: &Scopes, page: Page) -> Conditions {
     let other = |column: &str| match filter.instance {
         Some(_) => format!("+{column}"),
         None => column.to_owned(),
@@ -132,6 +177,9 @@ fn narrowed(filter: &TaskFilter, page: Page) -> Conditions {
     conditions.equal(&other("tag"), filter.tag.clone());
     conditions.equal(&other("name"), filter.name.clone());
     conditions.contains(&["name", "tag", "script"], filter.q.as_deref());
+    if !scopes.are_everything() {
+        conditions.hold(ALLOWED, scopes.to_string());
+    }
     conditions
 }
 
@@ -149,18 +197,28 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable`, as for everything here, where the store does not answer.
-    pub async fn tasks(&self, filter: &TaskFilter, page: Page) -> Result<Vec<Task>> {
-        if filter.q.is_some() {
-            return self.search_tasks(filter, page).await;
+    pub async fn tasks(
+        &self,
+        filter: &TaskFilter,
+        scopes: &Scopes,
+        page: Page,
+    ) -> Result<Vec<Task>> {
+        if filter.q.is_some() || !scopes.are_everything() {
+            return self.search_tasks(filter, scopes, page).await;
         }
-        let conditions = narrowed(filter, page);
+        let conditions = narrowed(filter, scopes, page);
         self.read(move |c| conditions.select(c, COLUMNS, "tasks", task))
             .await
     }
 
-    /// A text is found by reading what it may stand in: in windows of ids, each a read of its own,
+    /// A text, or what a scope holds, is found by reading what it may stand in: in windows of ids, each a read of its own,
     /// so that a long history holds neither a reader nor the log.
-    async fn search_tasks(&self, filter: &TaskFilter, page: Page) -> Result<Vec<Task>> {
+    async fn search_tasks(
+        &self,
+        filter: &TaskFilter,
+        scopes: &Scopes,
+        page: Page,
+    ) -> Result<Vec<Task>> {
         const LAST: &str = "SELECT coalesce(max(id), 0) FROM tasks";
         let last: i64 = self
             .read(|c| c.prepare_cached(LAST)?.query_row([], |row| row.get(0)))
@@ -184,7 +242,7 @@ impl Store {
                 before: Some(high),
                 order: page.order,
             };
-            let conditions = narrowed(filter, window);
+            let conditions = narrowed(filter, scopes, window);
             let more = self.read(move |c| conditions.select(c, COLUMNS, "tasks", task));
             found.extend(more.await?);
         }
@@ -199,6 +257,14 @@ impl Store {
         self.read(move |c| get(c, id)).await
     }
 
+    /// One task, where these scopes see it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn seen_task(&self, id: TaskId, scopes: Scopes) -> Result<Option<Task>> {
+        self.read(move |c| get_seen(c, &scopes, id)).await
+    }
+
     /// Keeps a new task in INIT, or finds what the same key posted before (then the flag is
     /// false).
     ///
@@ -209,17 +275,16 @@ impl Store {
         &self,
         new: NewTask,
         key: Option<Idempotency>,
-        (user, created_by): (i64, String),
-        now: i64,
+        by: By,
     ) -> Result<(Task, bool)> {
-        self.write(move |c| {
+        self.act(by, move |c, by| {
             let scope = key.as_ref().map(|key| Scope {
-                user,
+                user: by.key_owner(),
                 route: "tasks",
                 key,
             });
             if let Some(scope) = &scope
-                && let Some(made) = idempotency::find(c, scope, now)?
+                && let Some(made) = idempotency::find(c, scope, by.at)?
             {
                 return get(c, TaskId(made))?
                     .map(|task| (task, false))
@@ -229,8 +294,18 @@ impl Store {
                         ))
                     });
             }
-            let instance = instances::get(c, new.instance)?
+            let instance = access::seen(&by.scopes, instances::get(c, new.instance)?)
                 .ok_or_else(|| Error::not_found("There is no such instance."))?;
+            if !by.scopes.allow(&new.user, (&instance).into()) {
+                return Err(Error::new(
+                    Kind::Forbidden,
+                    format!(
+                        "Your scope does not let you run anything as {} on instance {}.",
+                        new.user, instance.id
+                    ),
+                )
+                .into());
+            }
             if instance.state == InstanceState::Deactivate {
                 return Err(Error::conflict(format!(
                     "Instance {} is DEACTIVATE and takes no tasks. Set it ACTIVE first.",
@@ -240,9 +315,20 @@ impl Store {
             }
             let mut new = new;
             new.mode.get_or_insert(instance.mode);
-            let id = insert(c, &new, &created_by, now)?;
+            let id = insert(c, &new, by)?;
+            let detail = json!({
+                "name": new.name, "instance": instance.id.0, "address": instance.address(),
+                "user": new.user, "script_bytes": new.script.len(),
+                "script_sha256": hex(&Sha256::digest(&new.script)),
+            });
+            let act = Act {
+                action: "task.create",
+                object: object(id),
+                detail,
+            };
+            audit::append(c, by, act)?;
             if let Some(scope) = &scope {
-                idempotency::remember(c, scope, id.0, now)?;
+                idempotency::remember(c, scope, id.0, by.at)?;
             }
             let task = get(c, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
             Ok((task, true))
@@ -260,16 +346,21 @@ impl Store {
         id: TaskId,
         update: TaskUpdate,
         if_match: Option<IfMatch>,
-        (by, now): (String, i64),
+        by: By,
     ) -> Result<Option<Task>> {
-        self.write(move |c| {
-            let Some(mut it) = get(c, id)? else {
+        self.act(by, move |c, by| {
+            let Some(mut it) = get_seen(c, &by.scopes, id)? else {
                 return Ok(None);
             };
             IfMatch::check(if_match.as_ref(), it.version)?;
             match update.state {
                 Some(State::Abort) => {
-                    it.request_cancel(now, &format!("Cancelled by {by} before it began."))?
+                    let reason = format!("Cancelled by {} before it began.", by.name);
+                    let before = it.version;
+                    it.request_cancel(by.at, &reason)?;
+                    if it.version != before {
+                        note(c, by, "task.cancel", &it, json!({"name": it.name}))?;
+                    }
                 }
                 Some(state) if state != it.state => {
                     return Err(Error::conflict(format!(
@@ -280,7 +371,10 @@ impl Store {
                 }
                 Some(_) | None => {}
             }
-            super::amendments::amend(c, &mut it, update.amend, &by, now)?;
+            let old = super::amendments::amend(c, &mut it, update.amend)?;
+            if !old.is_empty() {
+                note(c, by, "task.amend", &it, json!({"old": old}))?;
+            }
             put(c, &it)?;
             Ok(Some(it))
         })
@@ -291,9 +385,9 @@ impl Store {
     ///
     /// # Errors
     /// `PreconditionFailed`; `Conflict` until it has ended.
-    pub async fn remove_task(&self, id: TaskId, if_match: Option<IfMatch>) -> Result<bool> {
-        self.write(move |c| {
-            let Some(it) = get(c, id)? else {
+    pub async fn remove_task(&self, id: TaskId, if_match: Option<IfMatch>, by: By) -> Result<bool> {
+        self.act(by, move |c, by| {
+            let Some(it) = get_seen(c, &by.scopes, id)? else {
                 return Ok(false);
             };
             IfMatch::check(if_match.as_ref(), it.version)?;
@@ -304,6 +398,11 @@ impl Store {
                 ))
                 .into());
             }
+            let detail = json!({
+                "name": it.name, "instance": it.instance.0, "user": it.user,
+                "created_by": it.created_by, "state": it.state.as_str(), "rc": it.rc,
+            });
+            note(c, by, "task.remove", &it, detail)?;
             c.prepare_cached("DELETE FROM tasks WHERE id = ?1")?
                 .execute([id.0])?;
             Ok(true)
@@ -352,6 +451,11 @@ impl Store {
                 }
                 for mut it in waiting {
                     it.claim(RunId(Uuid::new_v4().to_string()), now)?;
+                    let detail = json!({
+                        "address": instance.address(), "user": it.user, "attempt": it.attempt,
+                        "identity": instance.identity, "created_by": it.created_by,
+                    });
+                    note(c, &By::server(now), "task.run", &it, detail)?;
                     put(c, &it)?;
                     claims.claimed.push((it, instance.clone()));
                 }
@@ -545,12 +649,35 @@ fn finish(c: &Connection, id: TaskId, ending: Ending, now: i64) -> Result<Option
     Ok(Some(it))
 }
 
-fn insert(c: &Connection, new: &NewTask, created_by: &str, now: i64) -> rusqlite::Result<TaskId> {
+fn note(
+    c: &Connection,
+    by: &By,
+    action: &str,
+    it: &Task,
+    detail: serde_json::Value,
+) -> Result<(), Fault> {
+    let object = object(it.id);
+    audit::append(
+        c,
+        by,
+        Act {
+            action,
+            object,
+            detail,
+        },
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn insert(c: &Connection, new: &NewTask, by: &By) -> rusqlite::Result<TaskId> {
     let become_user = new.launch.become_user.as_ref();
     c.prepare_cached(
         "INSERT INTO tasks (name, tag, instance, script, user, timeout, created, created_by, state, mode, env, cwd,
-         interpreter, become_method, become_user, become_password, pty, stdin_bytes, retries, retry_delay)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'INIT', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+         interpreter, become_method, become_user, become_password, pty, stdin_bytes, retries, retry_delay, owner, secrets)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'INIT', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
     )?
     .execute(params![
         new.name,
@@ -559,10 +686,10 @@ fn insert(c: &Connection, new: &NewTask, created_by: &str, now: i64) -> rusqlite
         new.script,
         new.user,
         new.timeout,
-        now,
-        created_by,
+        by.at,
+        by.name,
         new.mode.unwrap_or_default().as_str(),
-        launch::env(new),
+        launch::pairs_text(&new.launch.env),
         new.launch.cwd,
         new.launch.interpreter,
         become_user.map(|it| it.method.as_str()),
@@ -572,6 +699,8 @@ fn insert(c: &Connection, new: &NewTask, created_by: &str, now: i64) -> rusqlite
         new.stdin.as_ref().map_or(0, Vec::len),
         new.retries,
         new.retry_delay,
+        by.grant.map(|grant| grant.user.0),
+        launch::pairs_text(&new.secrets),
     ])?;
     let id = TaskId(c.last_insert_rowid());
     if let Some(stdin) = new.stdin.as_ref().filter(|stdin| !stdin.is_empty()) {

@@ -40,6 +40,7 @@ impl Problems {
             }
             Kind::Unauthenticated
             | Kind::Forbidden
+            | Kind::Unconfirmed
             | Kind::MethodNotAllowed
             | Kind::Timeout
             | Kind::TooLarge

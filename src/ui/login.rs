@@ -83,8 +83,9 @@ pub async fn log_in(
 ) -> Result<Response> {
     let password = Secret::new(typed.password);
     let from = http::peer(request);
-    match service.open_session(&typed.name, &password, from).await {
-        Ok((_, token)) => {
+    let client = (from, http::agent(request));
+    match service.open_session(&typed.name, &password, client).await {
+        Ok(token) => {
             let mut response = page::see(local(&typed.next));
             http::set_session(&mut response, &token);
             Ok(response)
@@ -115,9 +116,9 @@ fn refuse(error: &Error, name: String, next: String) -> Result<Response> {
 }
 
 #[handler]
-pub async fn log_out(request: &Request, Data(service): Data<&Service>) -> Result<Response> {
-    if let Some(token) = http::session_token(request) {
-        service.close_session(&token).await?;
+pub async fn log_out(caller: Option<Caller>, Data(service): Data<&Service>) -> Result<Response> {
+    if let Some(Caller(actor)) = caller {
+        service.close_session(&actor).await?;
     }
     let mut response = page::see("/login");
     http::clear_session(&mut response);

@@ -1,6 +1,6 @@
 use super::id_of;
 use crate::domain::{
-    Error, Field, Instance, InstanceChange, InstanceId, InstanceState, Mode, NewInstance,
+    Error, Field, Instance, InstanceChange, InstanceId, InstanceState, Labels, Mode, NewInstance,
     Result as Outcome, random_token,
 };
 use crate::http::{BaseUrl, Caller};
@@ -85,6 +85,9 @@ impl Typed {
             jump: jump.map(InstanceId),
             jump_user: Some(self.jump_user.trim().to_owned()).filter(|user| !user.is_empty()),
             mode: mode.unwrap_or_default(),
+            labels: Labels::new(),
+            identity: None,
+            approval: false,
         };
         if let Err(error) = new.validate() {
             wrong.extend_from_slice(error.invalid_fields());
@@ -108,6 +111,7 @@ impl Typed {
             jump: Some(new.jump),
             jump_user: Some(new.jump_user),
             mode: Mode::parse(&self.mode),
+            ..InstanceChange::default()
         })
     }
 

@@ -17,7 +17,7 @@ async fn an_instance_is_declared_read_changed_and_removed() {
     assert_eq!(made.header("location"), uri);
     let expected = json!({"instance": {
         "id": 1, "uri": uri, "ip": "127.0.0.1", "tag": "localhost", "state": "ACTIVE", "port": 22,
-        "jump": null, "jump_user": null, "mode": "attached",
+        "jump": null, "jump_user": null, "mode": "attached", "labels": {}, "identity": null, "approval": false,
         "host_key": {"state": "unknown", "type": null, "fingerprint": null, "shown": null},
         "health": {
             "last_seen": null, "latency_ms": null, "last_error": null, "last_error_at": null,

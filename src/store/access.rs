@@ -1,0 +1,125 @@
+//! Whether what somebody was let in with still holds, and what of the store they may see: asked
+//! inside the transaction that acts on it.
+
+use super::Store;
+use super::fault::Fault;
+use crate::domain::{
+    By, Error, Grant, Instance, InstanceId, Kind, Place, Result, Scopes, Task, Via,
+};
+use rusqlite::functions::FunctionFlags;
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// # Errors
+/// `Unauthenticated` where the login has ended, or the user's rights are others by now.
+pub(super) fn check(c: &Connection, by: &By) -> Result<(), Fault> {
+    match by.grant {
+        Some(grant) if !holds(c, grant, by.at)? => Err(ended().into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn ended() -> Error {
+    Error::new(
+        Kind::Unauthenticated,
+        "This login has ended, or what it may do has changed. Log in again.",
+    )
+}
+
+fn holds(c: &Connection, grant: Grant, now: i64) -> rusqlite::Result<bool> {
+    let user: bool = c
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM users WHERE id = ?1 AND access = ?2 AND NOT disabled)",
+        )?
+        .query_row(params![grant.user.0, grant.access], |row| row.get(0))?;
+    Ok(user
+        && match grant.via {
+            Via::Local | Via::Password | Via::Certificate => true,
+            Via::Session(id) => c
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ?1)")?
+                .query_row([id.0], |row| row.get(0))?,
+            Via::Token(id) => c
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM tokens WHERE id = ?1 AND expires > ?2)",
+                )?
+                .query_row([id.0, now], |row| row.get(0))?,
+        })
+}
+
+/// Whether a task is in these scopes: its login user on its instance.
+pub(super) fn sees_task(c: &Connection, scopes: &Scopes, it: &Task) -> rusqlite::Result<bool> {
+    if scopes.are_everything() {
+        return Ok(true);
+    }
+    let found = c
+        .prepare_cached("SELECT ip, labels FROM instances WHERE id = ?1")?
+        .query_row([it.instance.0], |row| {
+            Ok((row.get::<_, String>(0)?, super::instances::labels(row, 1)?))
+        })
+        .optional()?;
+    let (ip, labels) = found.unzip();
+    let place = Place {
+        id: it.instance,
+        ip: ip.as_deref(),
+        labels: &labels.unwrap_or_default(),
+    };
+    Ok(scopes.allow(&it.user, place))
+}
+
+/// An instance, where these scopes see it.
+pub(super) fn seen(scopes: &Scopes, it: Option<Instance>) -> Option<Instance> {
+    it.filter(|it| scopes.see(it.into()))
+}
+
+/// The functions that lists are narrowed by: `sees(SCOPES, ID, IP, LABELS)` and
+/// `allows(SCOPES, LOGIN, ID, IP, LABELS)`.
+pub(super) fn teach(c: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    let wrong = |why: String| rusqlite::Error::UserFunctionError(why.into());
+    let place_of = move |context: &rusqlite::functions::Context, first: usize| {
+        let labels: Option<String> = context.get(first + 2)?;
+        let labels = labels.as_deref().map(serde_json::from_str).transpose();
+        let labels = labels
+            .map_err(|e| wrong(e.to_string()))?
+            .unwrap_or_default();
+        let ip: Option<String> = context.get(first + 1)?;
+        Ok::<_, rusqlite::Error>((InstanceId(context.get(first)?), ip, labels))
+    };
+    let scopes_of = move |context: &rusqlite::functions::Context| {
+        // Read once for each statement.
+        context.get_or_create_aux(0, |text| {
+            let text = text.as_str().map_err(|e| e.to_string())?;
+            Scopes::parse(text)
+        })
+    };
+    c.create_scalar_function("sees", 4, flags, move |context| {
+        let (id, ip, labels) = place_of(context, 1)?;
+        let place = Place {
+            id,
+            ip: ip.as_deref(),
+            labels: &labels,
+        };
+        Ok(scopes_of(context)?.see(place))
+    })?;
+    c.create_scalar_function("allows", 5, flags, move |context| {
+        let (id, ip, labels) = place_of(context, 2)?;
+        let place = Place {
+            id,
+            ip: ip.as_deref(),
+            labels: &labels,
+        };
+        Ok(scopes_of(context)?.allow(&context.get::<String>(1)?, place))
+    })
+}
+
+impl Store {
+    /// Whether what somebody was let in with still holds: for what goes on for long.
+    ///
+    /// # Errors
+    /// `Unauthenticated` where it does not; `Unavailable`.
+    pub async fn check_grant(&self, grant: Grant, now: i64) -> Result<()> {
+        match self.read(move |c| holds(c, grant, now)).await? {
+            true => Ok(()),
+            false => Err(ended()),
+        }
+    }
+}
