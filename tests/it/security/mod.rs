@@ -4,6 +4,7 @@ mod bodies;
 mod browsers;
 mod heads;
 mod logins;
+mod matrix;
 mod stillness;
 mod tls;
 mod wire;
