@@ -2,6 +2,7 @@
 //! line call, and nothing else reaches the store or the engine.
 
 mod actor;
+mod certificates;
 mod check;
 mod events;
 mod host_keys;
