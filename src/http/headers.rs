@@ -34,7 +34,7 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
 
 /// For two years (RFC 6797): a browser that has it goes to this host by HTTPS alone, on whatever
 /// port, and lets nobody past a certificate that it does not trust.
-const HTTPS_ALONE: HeaderValue = HeaderValue::from_static("max-age=63072000; includeSubDomains");
+const HTTPS_ALONE: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
 /// Sets the security headers and the request's id; none of them depends on what the request was.
 /// `certificate` is what the connection showed; none for plain HTTP.

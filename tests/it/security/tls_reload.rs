@@ -170,7 +170,7 @@ async fn browsers_are_bound_to_https_by_a_certificate_of_another_issuer_alone() 
     put(&app, &new);
     let new = der(&new.cert);
     wait_served(&app, |shown| shown.as_raw() == new).await;
-    let bound = "max-age=63072000; includeSubDomains";
+    let bound = "max-age=63072000";
     assert_eq!(served(&app).await.1, bound);
     // Also where it is no request at all: connections still trust the certificate of the start.
     std::fs::write(app.certificate(), company.pem()).unwrap();
