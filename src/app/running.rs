@@ -1,13 +1,13 @@
 //! The service while it runs: its parts, and the order in which they start and stop.
 
 use super::stop::StopSignals;
-use super::{data_dir, failed};
+use super::{audit, data_dir, failed};
 use crate::api;
 use crate::config::Config;
-use crate::domain::{Result, Secret, SystemClock, User};
+use crate::domain::{Clock, Result, Secret, SystemClock, User};
 use crate::engine::Engine;
 use crate::http::{self, Protocol, Server};
-use crate::service::Service;
+use crate::service::{Service, server_note};
 use crate::ssh::Connector;
 use crate::store::{Access, Store};
 use crate::tls::{self, Acceptor, Alpn, Certificate};
@@ -35,6 +35,9 @@ pub(super) struct Running {
     engine: Engine,
     listener: JoinSet<io::Result<()>>,
     close: CancellationToken,
+    /// What keeps counts for the audit trail, and what ends it.
+    record: JoinSet<()>,
+    record_over: CancellationToken,
 }
 
 impl Running {
@@ -50,6 +53,11 @@ impl Running {
 
         let connector = Connector::new(&config.ssh);
         let clock = Arc::new(SystemClock);
+        // Where the trail cannot be written, changes are refused, and reading goes on.
+        let started = server_note("server.start", clock.now());
+        if let Err(error) = store.note(vec![started]).await {
+            tracing::error!(%error, "cannot put the start of the server on record");
+        }
         let engine = Engine::start(store.clone(), connector, config.engine, clock.clone()).await?;
         let service = Service::new(store, Some(engine.clone()), clock);
         let first_user = service.ensure_first_user().await?;
@@ -72,6 +80,8 @@ impl Running {
         };
         let mut listener = JoinSet::new();
         listener.spawn(server.serve());
+        let (mut record, record_over) = (JoinSet::new(), CancellationToken::new());
+        record.spawn(service.clone().keep_record(record_over.clone()));
         Ok(Self {
             address,
             certificate,
@@ -80,6 +90,8 @@ impl Running {
             engine,
             listener,
             close,
+            record,
+            record_over,
         })
     }
 
@@ -93,6 +105,9 @@ impl Running {
             }
         }
         tracing::info!("stopping: no new work, and scripts get a while to end");
+        if let Err(error) = self.service.note_stop().await {
+            tracing::error!(%error, "cannot put the stop of the server on record");
+        }
         let engine = self.engine.clone();
         tokio::select! {
             () = engine.stop() => {}
@@ -111,6 +126,12 @@ impl Running {
             _ = self.listener.join_next() => {}
             () = signals.next() => {}
         }
+        // Last, so that nothing is counted after it.
+        self.record_over.cancel();
+        tokio::select! {
+            _ = self.record.join_next() => {}
+            () = signals.next() => {}
+        }
         tracing::info!("stopped");
         Ok(())
     }
@@ -118,11 +139,11 @@ impl Running {
 
 /// Opens the store in a data directory that is ours alone.
 pub(super) async fn open_store(config: &Config, access: Access) -> Result<Store> {
-    let (dir, settings) = (config.data.clone(), config.store.clone());
+    let config = config.clone();
     let open = move || {
-        data_dir::ensure(&dir)?;
-        let key = data_dir::audit_key(&dir)?;
-        Store::open(&dir, &settings, key, access).map_err(failed)
+        data_dir::ensure(&config.data)?;
+        let trail = audit::trail(&config)?;
+        Store::open(&config.data, &config.store, trail, access).map_err(failed)
     };
     tokio::task::spawn_blocking(open).await.map_err(failed)?
 }

@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand.
 
+mod audit;
 mod check;
 mod demo;
 mod failure;
@@ -34,6 +35,8 @@ enum Command {
     Run(run::Arguments),
     /// Adds, lists, changes and removes users, straight on the data directory
     User(user::Arguments),
+    /// Verifies and exports the audit trail, straight from the data directory
+    Audit(audit::Arguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
     #[command(hide = true)]
@@ -52,6 +55,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Demo(arguments) => demo::main(arguments),
             Command::Run(arguments) => run::main(arguments),
             Command::User(arguments) => user::main(arguments),
+            Command::Audit(arguments) => audit::main(arguments),
             Command::Check(arguments) => check::main(arguments),
             Command::DemoConnection(arguments) => demo::connection(arguments),
             Command::DemoExec(arguments) => demo::exec(arguments),

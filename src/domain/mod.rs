@@ -25,7 +25,7 @@ mod wildcard;
 mod word;
 
 pub use approval::{Approval, ApprovalDecision, ApprovalState};
-pub use audit::{AuditFilter, AuditRecord};
+pub use audit::{AuditFault, AuditFilter, AuditHead, AuditRecord, AuditVerdict};
 pub use clock::{Clock, SystemClock, jittered};
 pub use credential::{
     By, Grant, LoginMethod, NewToken, Session, SessionId, Token, TokenHash, TokenId, Via,

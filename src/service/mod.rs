@@ -2,25 +2,30 @@
 //! line call, and nothing else reaches the store or the engine.
 
 mod actor;
+mod audit;
 mod check;
 mod events;
 mod host_keys;
 mod instances;
 mod login;
 mod output;
+mod refusals;
 mod tasks;
 mod text;
 mod users;
 
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
 pub use actor::{Action, Actor};
+pub use audit::server_note;
 pub use events::{EventId, Events, TaskEvent};
 pub use output::{OutputReader, View};
+pub use refusals::{Refusal, RefusalKind};
 
 use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{Clock, Error, Result};
 use crate::engine::Engine;
 use crate::store::Store;
+use refusals::Refusals;
 use std::sync::Arc;
 
 /// The use cases; cheap to clone.
@@ -38,6 +43,7 @@ struct Inner {
     checks: Flights<std::result::Result<Verdict, Busy>>,
     verified: Verified,
     throttle: Throttle,
+    refusals: Refusals,
 }
 
 impl Service {
@@ -57,6 +63,7 @@ impl Service {
                 checks: Flights::default(),
                 verified: Verified::default(),
                 throttle: Throttle::default(),
+                refusals: Refusals::default(),
             }),
         }
     }
