@@ -5,6 +5,7 @@
 //! streams (`body`, `rows`, `raw`, `events`).
 
 mod allow;
+mod audit;
 mod body;
 mod change;
 mod check;
@@ -26,6 +27,8 @@ mod rows;
 mod tasks;
 mod wire;
 mod word;
+
+pub use audit::{audit_line, audit_record};
 
 use crate::domain::{Order, Page};
 use crate::http::with_allow;
@@ -50,6 +53,8 @@ enum Tag {
     Output,
     /// Machines that scripts can run on.
     Instances,
+    /// Who did what.
+    Audit,
 }
 
 /// A list.
@@ -136,6 +141,7 @@ type Api = (
     instances::Instances,
     host_keys::HostKeys,
     check::Checks,
+    audit::Audit,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -150,6 +156,7 @@ pub fn mount(route: Route, service: &Service) -> Route {
         instances::Instances(service.clone()),
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
+        audit::Audit(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

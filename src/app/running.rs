@@ -1,13 +1,13 @@
 //! The service while it runs: its parts, and the order in which they start and stop.
 
 use super::stop::{Event, StopSignals};
-use super::{data_dir, failed};
+use super::{audit, data_dir, failed};
 use crate::api;
 use crate::config::{self, Config};
-use crate::domain::{Result, Secret, SystemClock, User};
+use crate::domain::{Clock, Result, Secret, SystemClock, User};
 use crate::engine::Engine;
 use crate::http::{self, Handshake, Protocol, Server};
-use crate::service::Service;
+use crate::service::{Service, server_note};
 use crate::ssh::Connector;
 use crate::store::{Access, Store};
 use crate::tls::{self, Acceptor, Alpn, Certificate, Keeper};
@@ -39,6 +39,9 @@ pub(super) struct Running {
     /// Where the keeper runs.
     keeping: JoinSet<Option<()>>,
     close: CancellationToken,
+    /// What keeps counts for the audit trail, and what ends it.
+    record: JoinSet<()>,
+    record_over: CancellationToken,
 }
 
 impl Running {
@@ -53,6 +56,11 @@ impl Running {
 
         let connector = Connector::new(&config.ssh);
         let clock = Arc::new(SystemClock);
+        // Where the trail cannot be written, changes are refused, and reading goes on.
+        let started = server_note("server.start", clock.now());
+        if let Err(error) = store.note(vec![started]).await {
+            tracing::error!(%error, "cannot put the start of the server on record");
+        }
         let engine = Engine::start(store.clone(), connector, config.engine, clock.clone()).await?;
         let service = Service::new(store, Some(engine.clone()), clock);
         let first_user = service.ensure_first_user().await?;
@@ -82,6 +90,8 @@ impl Running {
             let (keeper, close) = (keeper.clone(), close.clone());
             async move { close.run_until_cancelled(keeper.run()).await }
         });
+        let (mut record, record_over) = (JoinSet::new(), CancellationToken::new());
+        record.spawn(service.clone().keep_record(record_over.clone()));
         Ok(Self {
             address,
             certificate,
@@ -92,6 +102,8 @@ impl Running {
             keeper,
             keeping,
             close,
+            record,
+            record_over,
         })
     }
 
@@ -113,6 +125,9 @@ impl Running {
             }
         }
         tracing::info!("stopping: no new work, and scripts get a while to end");
+        if let Err(error) = self.service.note_stop().await {
+            tracing::error!(%error, "cannot put the stop of the server on record");
+        }
         let engine = self.engine.clone();
         tokio::select! {
             () = engine.stop() => {}
@@ -132,6 +147,12 @@ impl Running {
             () = signals.next() => {}
         }
         self.keeping.join_next().await;
+        // Last, so that nothing is counted after it.
+        self.record_over.cancel();
+        tokio::select! {
+            _ = self.record.join_next() => {}
+            () = signals.next() => {}
+        }
         tracing::info!("stopped");
         Ok(())
     }
@@ -139,11 +160,11 @@ impl Running {
 
 /// Opens the store in a data directory that is ours alone.
 pub(super) async fn open_store(config: &Config, access: Access) -> Result<Store> {
-    let (dir, settings) = (config.data.clone(), config.store.clone());
+    let config = config.clone();
     let open = move || {
-        data_dir::ensure(&dir)?;
-        let key = data_dir::audit_key(&dir)?;
-        Store::open(&dir, &settings, key, access).map_err(failed)
+        data_dir::ensure(&config.data)?;
+        let trail = audit::trail(&config)?;
+        Store::open(&config.data, &config.store, trail, access).map_err(failed)
     };
     tokio::task::spawn_blocking(open).await.map_err(failed)?
 }

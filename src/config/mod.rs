@@ -31,6 +31,8 @@ pub struct Config {
     pub engine: Engine,
     /// `[store]`
     pub store: Store,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
 }
@@ -44,6 +46,7 @@ impl Default for Config {
             ssh: Ssh::default(),
             engine: Engine::default(),
             store: Store::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }
@@ -233,6 +236,16 @@ impl Default for Store {
             readers: 4,
         }
     }
+}
+
+/// The audit trail's key and anchor, which are worth most on another disk than the store.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// The key of its MACs; `audit.key` in the data directory where unset.
+    pub key_file: Option<PathBuf>,
+    /// The file that says where it ends; `audit.anchor` in the data directory where unset.
+    pub anchor_file: Option<PathBuf>,
 }
 
 /// What is logged, to stderr.

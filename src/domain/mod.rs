@@ -26,7 +26,7 @@ mod wildcard;
 mod word;
 
 pub use approval::{Approval, ApprovalDecision, ApprovalState};
-pub use audit::{AuditFilter, AuditRecord};
+pub use audit::{AuditFault, AuditFilter, AuditHead, AuditRecord, AuditVerdict};
 pub use certificate::{ClientCertificate, Flag, ServerCertificate};
 pub use clock::{Clock, SystemClock, jittered};
 pub use credential::{

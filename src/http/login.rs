@@ -145,6 +145,25 @@ fn credentials(request: &Request) -> Option<(String, Secret)> {
     Some((name.to_owned(), Secret::new(password)))
 }
 
+/// The name that a request tries to log in with by HTTP basic.
+pub(super) fn tried_name(request: &Request) -> Option<String> {
+    credentials(request).map(|(name, _)| name)
+}
+
+/// Whether a request shows an API token.
+pub(super) fn shows_token(request: &Request) -> bool {
+    bearer(request).is_some()
+}
+
+/// The name that a refused login of the pages was tried with.
+#[derive(Clone)]
+pub(super) struct Tried(pub(super) String);
+
+/// Says with what name a login was tried that this response refuses, for the record.
+pub fn tried(response: &mut Response, name: &str) {
+    response.extensions_mut().insert(Tried(name.to_owned()));
+}
+
 /// Where a request comes from, for the throttle and the log.
 pub fn peer(request: &Request) -> IpAddr {
     request

@@ -22,7 +22,7 @@ mod watch;
 
 pub use body::{Received, read_body, too_large};
 pub use listener::{Handshake, Protocol, Server};
-pub use login::{agent, clear_session, peer, session_token, set_session};
+pub use login::{agent, clear_session, peer, session_token, set_session, tried};
 pub use methods::{not_allowed, with_allow};
 pub use problem::{describe, from_poem, problem, status};
 pub use request_id::RequestId;

@@ -2,6 +2,7 @@
 //! line call, and nothing else reaches the store or the engine.
 
 mod actor;
+mod audit;
 mod certificates;
 mod check;
 mod events;
@@ -9,19 +10,23 @@ mod host_keys;
 mod instances;
 mod login;
 mod output;
+mod refusals;
 mod tasks;
 mod text;
 mod users;
 
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
 pub use actor::{Action, Actor};
+pub use audit::server_note;
 pub use events::{EventId, Events, TaskEvent};
 pub use output::{OutputReader, View};
+pub use refusals::{Refusal, RefusalKind};
 
 use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{Clock, Error, Result};
 use crate::engine::Engine;
 use crate::store::Store;
+use refusals::Refusals;
 use std::sync::Arc;
 
 /// The use cases; cheap to clone.
@@ -39,6 +44,7 @@ struct Inner {
     checks: Flights<std::result::Result<Verdict, Busy>>,
     verified: Verified,
     throttle: Throttle,
+    refusals: Refusals,
 }
 
 impl Service {
@@ -58,6 +64,7 @@ impl Service {
                 checks: Flights::default(),
                 verified: Verified::default(),
                 throttle: Throttle::default(),
+                refusals: Refusals::default(),
             }),
         }
     }
