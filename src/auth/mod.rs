@@ -1,13 +1,15 @@
 //! Mechanisms of authentication, without storage: password hashing, the cache of verified logins,
-//! the hashes of session tokens, throttling.
+//! the hashes of session tokens, what forms carry, throttling.
 
 mod flights;
+mod form;
 mod password;
 mod throttle;
 mod token;
 mod verified;
 
 pub use flights::Flights;
+pub use form::{form_token, same};
 pub use password::{Busy, Passwords, Verdict};
 pub use throttle::Throttle;
 pub use token::hash as hash_token;

@@ -6,6 +6,7 @@
 mod bare;
 mod body;
 mod connection;
+mod form;
 mod headers;
 mod health;
 mod listener;
@@ -21,6 +22,7 @@ mod stream;
 mod watch;
 
 pub use body::{Received, read_body, too_large};
+pub use form::{FORM_TOKEN, Form, OpenForm};
 pub use listener::{Protocol, Server};
 pub use login::{agent, clear_session, peer, session_token, set_session};
 pub use methods::{not_allowed, with_allow};

@@ -126,7 +126,8 @@ impl<E: Endpoint> Stack<E> {
             return Ok(health?);
         }
         let zone = Zone::of(request.uri().path());
-        origin::check(&request, &self.site, login::has_cookie(&request))?;
+        let needs_proof = zone == Zone::Pages || login::has_cookie(&request);
+        origin::check(&request, &self.site, needs_proof)?;
         *who = login::identify(&request, &self.settings.service, zone).await?;
         request.set_data(Context {
             site: self.site.clone(),

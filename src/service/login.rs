@@ -143,7 +143,7 @@ impl Service {
             tracing::warn!(%error, "cannot mark a session as seen");
         }
         let actor = Actor::logged_in(&user, Via::Session(session.id), from);
-        Ok(Some(actor.confirmed_at(session.confirmed)))
+        Ok(Some(actor.in_session(token, session.confirmed)))
     }
 
     /// Logs out: the session is gone for every request from now on.

@@ -1,12 +1,13 @@
 //! Log in and out.
 
+use super::form::Empty;
 use super::page::{self, Shell};
 use crate::domain::{Error, Kind, Secret};
-use crate::http::{self, Caller};
+use crate::http::{self, Caller, Form, OpenForm};
 use crate::service::Service;
 use crate::ui::filters;
 use askama::Template;
-use poem::web::{Data, Form, Query};
+use poem::web::{Data, Query};
 use poem::{Request, Response, Result, handler};
 use serde::Deserialize;
 
@@ -78,14 +79,19 @@ pub async fn form(caller: Option<Caller>, Query(to): Query<Where>) -> Result<Res
 #[handler]
 pub async fn log_in(
     request: &Request,
+    before: Option<Caller>,
     Data(service): Data<&Service>,
-    Form(typed): Form<Login>,
+    OpenForm(typed): OpenForm<Login>,
 ) -> Result<Response> {
     let password = Secret::new(typed.password);
     let from = http::peer(request);
     let client = (from, http::agent(request));
     match service.open_session(&typed.name, &password, client).await {
         Ok(token) => {
+            // The browser has a new session: nothing is left of the one it had.
+            if let Some(Caller(before)) = before {
+                service.close_session(&before).await?;
+            }
             let mut response = page::see(local(&typed.next));
             http::set_session(&mut response, &token);
             Ok(response)
@@ -116,10 +122,12 @@ fn refuse(error: &Error, name: String, next: String) -> Result<Response> {
 }
 
 #[handler]
-pub async fn log_out(caller: Option<Caller>, Data(service): Data<&Service>) -> Result<Response> {
-    if let Some(Caller(actor)) = caller {
-        service.close_session(&actor).await?;
-    }
+pub async fn log_out(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Form(Empty {}): Form<Empty>,
+) -> Result<Response> {
+    service.close_session(&actor).await?;
     let mut response = page::see("/login");
     http::clear_session(&mut response);
     Ok(response)

@@ -193,6 +193,22 @@ fn no_payload_is_xml() {
     });
 }
 
+/// A form is read by `http::Form`, which there is none of without its token.
+#[test]
+fn no_page_reads_a_form_that_nobody_verified() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
+    visit(&root, &mut |path, text| {
+        let code = without_comments(text);
+        for import in code.split("poem::").skip(1) {
+            let import = import.split(';').next().unwrap_or_default();
+            let named = ["Form", "Multipart", "RequestBody", "Body"];
+            let mut words = import.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let found = words.find(|word| named.contains(word));
+            assert!(found.is_none(), "{}: poem::{import}", path.display());
+        }
+    });
+}
+
 #[test]
 fn a_breach_is_found_in_every_form_and_told_with_its_line() {
     for (file, code, expected) in [
