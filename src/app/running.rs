@@ -3,11 +3,11 @@
 use super::stop::StopSignals;
 use super::{data_dir, failed};
 use crate::api;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::domain::{Result, Secret, SystemClock, User};
 use crate::engine::Engine;
 use crate::http::{self, Protocol, Server};
-use crate::service::Service;
+use crate::service::{Lifetime, Rules, Service};
 use crate::ssh::Connector;
 use crate::store::{Access, Store};
 use crate::tls::{self, Acceptor, Alpn, Certificate};
@@ -51,7 +51,7 @@ impl Running {
         let connector = Connector::new(&config.ssh);
         let clock = Arc::new(SystemClock);
         let engine = Engine::start(store.clone(), connector, config.engine, clock.clone()).await?;
-        let service = Service::new(store, Some(engine.clone()), clock);
+        let service = Service::new(store, Some(engine.clone()), clock, rules(&config.auth));
         let first_user = service.ensure_first_user().await?;
 
         let close = CancellationToken::new();
@@ -125,6 +125,18 @@ pub(super) async fn open_store(config: &Config, access: Access) -> Result<Store>
         Store::open(&dir, &settings, key, access).map_err(failed)
     };
     tokio::task::spawn_blocking(open).await.map_err(failed)?
+}
+
+/// What the use cases have to know of `[auth]`.
+pub(super) fn rules(config: &config::Auth) -> Rules {
+    let seconds = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
+    Rules {
+        session: Lifetime {
+            idle: seconds(config.session_idle),
+            absolute: seconds(config.session_lifetime),
+        },
+        second_factor: config.second_factor.iter().map(|it| it.0).collect(),
+    }
 }
 
 /// Both front ends: what is not the API's is a page.

@@ -3,9 +3,11 @@
 //! Flags win over the environment, the environment over the file, the file over the defaults. The
 //! reading of files is in `load`; flags and the environment are laid over it by `cli`.
 
+mod auth;
 mod load;
 mod validate;
 
+pub use auth::{Auth, OpenId, RoleName};
 pub use load::{ConfigError, load};
 
 use serde::Deserialize;
@@ -25,6 +27,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[ssh]`
     pub ssh: Ssh,
+    /// `[auth]`
+    pub auth: Auth,
     /// `[engine]`
     pub engine: Engine,
     /// `[store]`
@@ -40,6 +44,7 @@ impl Default for Config {
             http: Http::default(),
             tls: Tls::default(),
             ssh: Ssh::default(),
+            auth: Auth::default(),
             engine: Engine::default(),
             store: Store::default(),
             log: Log::default(),

@@ -3,15 +3,10 @@ use crate::auth::{Busy, Verdict, hash_token};
 use crate::domain::{
     By, Error, Kind, LoginMethod, Result, Scopes, Secret, User, Via, random_token,
 };
-use crate::store::{Lifetime, NewSession, UserKey};
+use crate::store::{NewSession, UserKey};
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// How long a page's session lives: 8 hours without a request, 7 days in all.
-pub(super) const SESSION: Lifetime = Lifetime {
-    idle: 8 * 60 * 60,
-    absolute: 7 * 24 * 60 * 60,
-};
 /// A session or a token is marked as used at most so often, in seconds: reading is not a write.
 const SEEN_EVERY: i64 = 60;
 
@@ -120,7 +115,12 @@ impl Service {
             from: Some(from),
             ..By::server(self.now())
         };
-        match self.inner.store.open_session(new, SESSION, by).await? {
+        match self
+            .inner
+            .store
+            .open_session(new, self.inner.rules.session, by)
+            .await?
+        {
             Some(_) => Ok(token),
             // Removed or changed between the check and now.
             None => Err(wrong()),
@@ -133,7 +133,8 @@ impl Service {
     /// `Unavailable` where the store does not answer.
     pub async fn session(&self, token: &Secret, from: IpAddr) -> Result<Option<Actor>> {
         let (hash, now) = (hash_token(token), self.now());
-        let Some((session, user)) = self.inner.store.session(hash, SESSION, now).await? else {
+        let life = self.inner.rules.session;
+        let Some((session, user)) = self.inner.store.session(hash, life, now).await? else {
             return Ok(None);
         };
         if now - session.seen >= SEEN_EVERY

@@ -13,12 +13,13 @@ mod text;
 mod users;
 
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
+pub use crate::store::Lifetime;
 pub use actor::{Action, Actor};
 pub use events::{EventId, Events, TaskEvent};
 pub use output::{OutputReader, View};
 
 use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
-use crate::domain::{Clock, Error, Result};
+use crate::domain::{Clock, Error, Result, Role};
 use crate::engine::Engine;
 use crate::store::Store;
 use std::sync::Arc;
@@ -38,6 +39,29 @@ struct Inner {
     checks: Flights<std::result::Result<Verdict, Busy>>,
     verified: Verified,
     throttle: Throttle,
+    rules: Rules,
+}
+
+/// What the configuration says of logins.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How long a session of the pages lives.
+    pub session: Lifetime,
+    /// Whose login needs a second factor.
+    pub second_factor: Vec<Role>,
+}
+
+impl Default for Rules {
+    /// 8 hours without a request, 7 days in all; a second factor is for who wants one.
+    fn default() -> Self {
+        Self {
+            session: Lifetime {
+                idle: 8 * 60 * 60,
+                absolute: 7 * 24 * 60 * 60,
+            },
+            second_factor: Vec::new(),
+        }
+    }
 }
 
 impl Service {
@@ -47,7 +71,7 @@ impl Service {
 
     /// Over a store, with the engine that runs its tasks; without one for a command beside the
     /// server.
-    pub fn new(store: Store, engine: Option<Engine>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Store, engine: Option<Engine>, clock: Arc<dyn Clock>, rules: Rules) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -57,6 +81,7 @@ impl Service {
                 checks: Flights::default(),
                 verified: Verified::default(),
                 throttle: Throttle::default(),
+                rules,
             }),
         }
     }
