@@ -3,6 +3,7 @@
 
 mod actor;
 mod check;
+mod confirm;
 mod events;
 mod host_keys;
 mod instances;
@@ -15,6 +16,7 @@ mod users;
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
 pub use crate::store::Lifetime;
 pub use actor::{Action, Actor};
+pub use confirm::Proof;
 pub use events::{EventId, Events, TaskEvent};
 pub use output::{OutputReader, View};
 

@@ -56,7 +56,7 @@ pub fn path_to(here: &str) -> String {
 }
 
 /// A path of this service, whatever was asked for: never another site.
-fn local(next: &str) -> &str {
+pub fn local(next: &str) -> &str {
     let safe = next.starts_with('/')
         && !next.starts_with("//")
         && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');

@@ -5,6 +5,7 @@
 //! not ours, and none has an inline script or style: the content security policy forbids both.
 
 mod assets;
+mod confirm;
 mod curl;
 mod errors;
 mod filters;
@@ -25,6 +26,7 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/", get(home::overview))
         .at("/login", get(login::form).post(login::log_in))
         .at("/logout", post(login::log_out))
+        .at("/confirm", get(confirm::form).post(confirm::confirm))
         .at("/tasks", get(tasks::index))
         .at("/tasks/new", get(tasks::blank).post(tasks::create))
         .at("/tasks/:id", get(tasks::detail))

@@ -17,6 +17,10 @@ pub enum Section {
     Tasks,
     /// Instances.
     Instances,
+    /// What is somebody's own: password, sessions, tokens.
+    Account,
+    /// Users.
+    Users,
     /// Neither: login and errors.
     Outside,
 }
