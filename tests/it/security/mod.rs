@@ -5,6 +5,7 @@ mod browsers;
 mod forgery;
 mod heads;
 mod logins;
+mod matrix;
 mod stillness;
 mod tls;
 mod wire;
