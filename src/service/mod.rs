@@ -21,6 +21,7 @@ use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{Clock, Error, Result};
 use crate::engine::Engine;
 use crate::store::Store;
+use crate::vault::Vault;
 use std::sync::Arc;
 
 /// The use cases; cheap to clone.
@@ -31,6 +32,7 @@ pub struct Service {
 
 struct Inner {
     store: Store,
+    vault: Vault,
     /// None for a command beside the server, which runs nothing.
     engine: Option<Engine>,
     clock: Arc<dyn Clock>,
@@ -45,12 +47,13 @@ impl Service {
     /// that no read holds the store for long.
     pub const BATCH: u32 = 256;
 
-    /// Over a store, with the engine that runs its tasks; without one for a command beside the
+    /// Over a store and the vault of its secrets, with the engine that runs its tasks; without one for a command beside the
     /// server.
-    pub fn new(store: Store, engine: Option<Engine>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Store, vault: Vault, engine: Option<Engine>, clock: Arc<dyn Clock>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
+                vault,
                 engine,
                 clock,
                 passwords: Passwords::new(),
