@@ -12,6 +12,7 @@ use crate::ssh::Connector;
 use crate::store::{Access, Store};
 use crate::tls::{self, Acceptor, Alpn, Certificate};
 use crate::ui;
+use crate::vault::Vault;
 use poem::Route;
 use std::io;
 use std::net::SocketAddr;
@@ -43,6 +44,10 @@ impl Running {
     /// the first of the places that is free.
     pub(super) async fn start(config: Config, places: &[SocketAddr]) -> Result<Self> {
         let store = open_store(&config, Access::Server).await?;
+        let vault = open_vault(&config, &store).await?;
+        if let Err(without) = vault.require_key() {
+            tracing::warn!("{without}");
+        }
         let certificate = tls::ensure(&config.tls).map_err(failed)?;
         let acceptor = Acceptor::new(&certificate).map_err(failed)?;
         let listener = bind(places).await?;
@@ -50,8 +55,20 @@ impl Running {
 
         let connector = Connector::new(&config.ssh);
         let clock = Arc::new(SystemClock);
-        let engine = Engine::start(store.clone(), connector, config.engine, clock.clone()).await?;
-        let service = Service::new(store, Some(engine.clone()), clock, rules(&config.auth));
+        let engine = Engine::start(
+            (store.clone(), vault.clone()),
+            connector,
+            config.engine,
+            clock.clone(),
+        )
+        .await?;
+        let service = Service::new(
+            store,
+            vault,
+            Some(engine.clone()),
+            clock,
+            rules(&config.auth),
+        );
         let first_user = service.ensure_first_user().await?;
 
         let close = CancellationToken::new();
@@ -137,6 +154,13 @@ pub(super) fn rules(config: &config::Auth) -> Rules {
         },
         second_factor: config.second_factor.iter().map(|it| it.0).collect(),
     }
+}
+
+/// Reads the master keys for the secrets of a store.
+pub(super) async fn open_vault(config: &Config, store: &Store) -> Result<Vault> {
+    let (secrets, id) = (config.secrets.clone(), store.id().to_owned());
+    let load = move || Vault::load(&secrets, &id);
+    tokio::task::spawn_blocking(load).await.map_err(failed)?
 }
 
 /// Both front ends: what is not the API's is a page.

@@ -29,6 +29,8 @@ pub struct Config {
     pub ssh: Ssh,
     /// `[auth]`
     pub auth: Auth,
+    /// `[secrets]`
+    pub secrets: Secrets,
     /// `[engine]`
     pub engine: Engine,
     /// `[store]`
@@ -45,6 +47,7 @@ impl Default for Config {
             tls: Tls::default(),
             ssh: Ssh::default(),
             auth: Auth::default(),
+            secrets: Secrets::default(),
             engine: Engine::default(),
             store: Store::default(),
             log: Log::default(),
@@ -176,6 +179,18 @@ pub struct BecomePassword {
     /// The machines that it is for, as known_hosts names hosts: `web-*`, `[10.0.0.5]:2222`. No
     /// other one gets it, whatever a task says.
     pub hosts: Vec<String>,
+}
+
+/// Where the keys are that secrets in the store are encrypted under.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Secrets {
+    /// The file that holds the master key (0600): 32 bytes as base64 or hex, as `wsexec secrets
+    /// init` makes it. `WSEXEC_MASTER_KEY` wins over it; where there is neither, the credential
+    /// `wsexec-master-key` of systemd is taken.
+    pub master_key_file: Option<PathBuf>,
+    /// The keys of before, which still open what was not yet encrypted anew.
+    pub previous_key_files: Vec<PathBuf>,
 }
 
 /// Which library speaks SSH.

@@ -24,6 +24,7 @@ use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{Clock, Error, Result, Role};
 use crate::engine::Engine;
 use crate::store::Store;
+use crate::vault::Vault;
 use std::sync::Arc;
 
 /// The use cases; cheap to clone.
@@ -34,6 +35,7 @@ pub struct Service {
 
 struct Inner {
     store: Store,
+    vault: Vault,
     /// None for a command beside the server, which runs nothing.
     engine: Option<Engine>,
     clock: Arc<dyn Clock>,
@@ -71,12 +73,19 @@ impl Service {
     /// that no read holds the store for long.
     pub const BATCH: u32 = 256;
 
-    /// Over a store, with the engine that runs its tasks; without one for a command beside the
+    /// Over a store and the vault of its secrets, with the engine that runs its tasks; without one for a command beside the
     /// server.
-    pub fn new(store: Store, engine: Option<Engine>, clock: Arc<dyn Clock>, rules: Rules) -> Self {
+    pub fn new(
+        store: Store,
+        vault: Vault,
+        engine: Option<Engine>,
+        clock: Arc<dyn Clock>,
+        rules: Rules,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
+                vault,
                 engine,
                 clock,
                 passwords: Passwords::new(),

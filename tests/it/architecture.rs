@@ -11,8 +11,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ssh", &["domain", "config"]),
     ("auth", &["domain", "config"]),
     ("tls", &["domain", "config"]),
-    ("engine", &["domain", "store", "ssh", "config"]),
-    ("service", &["domain", "store", "auth", "engine"]),
+    ("vault", &["domain", "config"]),
+    ("engine", &["domain", "store", "ssh", "config", "vault"]),
+    ("service", &["domain", "store", "auth", "engine", "vault"]),
     ("http", &["domain", "service", "config"]),
     ("api", &["domain", "service", "http"]),
     ("ui", &["domain", "service", "http"]),
@@ -20,13 +21,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &[
             "domain", "config", "store", "ssh", "auth", "tls", "engine", "service", "http", "api",
-            "ui",
+            "ui", "vault",
         ],
     ),
-    ("cli", &["app", "config", "service", "domain", "tls"]),
+    (
+        "cli",
+        &["app", "config", "service", "domain", "tls", "vault"],
+    ),
     (
         "main",
-        &["cli", "app", "config", "service", "domain", "tls"],
+        &["cli", "app", "config", "service", "domain", "tls", "vault"],
     ),
 ];
 
