@@ -6,6 +6,7 @@ mod form;
 mod password;
 mod throttle;
 mod token;
+mod totp;
 mod verified;
 
 pub use flights::Flights;
@@ -13,4 +14,5 @@ pub use form::{form_token, same};
 pub use password::{Busy, Passwords, Verdict};
 pub use throttle::Throttle;
 pub use token::hash as hash_token;
+pub use totp::{hash_recovery_code, new_recovery_codes, new_totp_secret, totp_step, totp_url};
 pub use verified::Verified;

@@ -17,6 +17,7 @@ mod launch;
 mod page;
 mod precondition;
 mod scope;
+mod second_factor;
 mod secret;
 mod task;
 mod user;
@@ -43,6 +44,7 @@ pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLi
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
 pub use precondition::{Idempotency, IfMatch};
 pub use scope::{Place, Scope, Scopes};
+pub use second_factor::SecondFactor;
 pub use secret::{Secret, random_bytes, random_token};
 pub use task::{
     Amendment, Attempt, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId,

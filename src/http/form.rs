@@ -1,7 +1,8 @@
 //! The forms of the pages, which nobody but a page of this service can have made a browser send.
 
-use super::{Caller, Context, read_body};
-use crate::domain::{Error, Kind};
+use super::{Caller, Context, read_body, step_token};
+use crate::domain::{Error, Kind, Secret};
+use crate::service::is_form_of;
 use poem::web::Form as Fields;
 use poem::{FromRequest, Request, RequestBody};
 use serde::de::DeserializeOwned;
@@ -35,6 +36,28 @@ impl<'a, T: DeserializeOwned> FromRequest<'a> for OpenForm<T> {
         Context::of(request)?;
         let body = read_body(request, body).await?.bytes;
         fields(request, body).await.map(Self)
+    }
+}
+
+/// What a form says that belongs to a login which is half done, with the value of that login's
+/// cookie, to which its token is bound.
+pub struct StepForm<T> {
+    /// The value of the cookie.
+    pub cookie: Secret,
+    /// What was typed.
+    pub typed: T,
+}
+
+impl<'a, T: DeserializeOwned> FromRequest<'a> for StepForm<T> {
+    async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
+        let missing = || Error::new(Kind::Unauthenticated, "Log in first.");
+        let cookie = step_token(request).ok_or_else(missing)?;
+        let body = read_body(request, body).await?.bytes;
+        if !is_form_of(&cookie, &token(&body)) {
+            return Err(forged().into());
+        }
+        let typed = fields(request, body).await?;
+        Ok(Self { cookie, typed })
     }
 }
 

@@ -22,9 +22,11 @@ mod stream;
 mod watch;
 
 pub use body::{Received, read_body, too_large};
-pub use form::{FORM_TOKEN, Form, OpenForm};
+pub use form::{FORM_TOKEN, Form, OpenForm, StepForm};
 pub use listener::{Protocol, Server};
-pub use login::{agent, clear_session, peer, session_token, set_session};
+pub use login::{
+    agent, clear_session, clear_step, peer, session_token, set_session, set_step, step_token,
+};
 pub use methods::{not_allowed, with_allow};
 pub use problem::{describe, from_poem, problem, status};
 pub use request_id::RequestId;

@@ -48,6 +48,9 @@ impl Service {
             return Err(wrong());
         }
         let by = actor.by(self.now());
+        if user.second_factor {
+            self.check_code(&user, &proof.code, by.clone()).await?;
+        }
         if self.inner.store.confirm_session(session, by).await? {
             Ok(())
         } else {

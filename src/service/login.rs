@@ -80,21 +80,6 @@ impl Service {
         }
     }
 
-    /// Logs in for the pages: gives the cookie's value, 43 characters of URL-safe base64.
-    ///
-    /// # Errors
-    /// As [`Service::authenticate`].
-    pub async fn open_session(
-        &self,
-        name: &str,
-        password: &Secret,
-        (from, agent): (IpAddr, String),
-    ) -> Result<Secret> {
-        let (user, _) = self.check_password(name, password, from).await?;
-        self.begin_session(&user, LoginMethod::Password, (from, agent))
-            .await
-    }
-
     /// A session of a user whose login has succeeded.
     pub(super) async fn begin_session(
         &self,
@@ -137,6 +122,10 @@ impl Service {
         let Some((session, user)) = self.inner.store.session(hash, life, now).await? else {
             return Ok(None);
         };
+        // It began before the role needed more.
+        if self.needs_second_factor(&user) && session.method == LoginMethod::Password {
+            return Ok(None);
+        }
         if now - session.seen >= SEEN_EVERY
             && let Err(error) = self.inner.store.touch_session(session.id, now).await
         {

@@ -9,6 +9,8 @@ mod host_keys;
 mod instances;
 mod login;
 mod output;
+mod page_login;
+mod second_factor;
 mod tasks;
 mod text;
 mod users;
@@ -19,6 +21,8 @@ pub use actor::{Action, Actor};
 pub use confirm::Proof;
 pub use events::{EventId, Events, TaskEvent};
 pub use output::{OutputReader, View};
+pub use page_login::{LoginStep, PendingLogin, is_form_of};
+pub use second_factor::Enrolment;
 
 use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{Clock, Error, Result, Role};

@@ -94,6 +94,9 @@ fn as_page(error: &Error) -> Result<Response> {
 /// The page to come back to after a login: this one, or the one that the form stood on.
 fn back_here(request: &Request) -> String {
     let uri = request.original_uri();
+    if uri.path().starts_with("/login") {
+        return "/".to_owned();
+    }
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return uri
             .path_and_query()

@@ -1,10 +1,12 @@
 //! Log in and out.
 
+pub mod code;
+
 use super::form::Empty;
 use super::page::{self, Shell};
 use crate::domain::{Error, Kind, Secret};
 use crate::http::{self, Caller, Form, OpenForm};
-use crate::service::Service;
+use crate::service::{LoginStep, Service};
 use crate::ui::filters;
 use askama::Template;
 use poem::web::{Data, Query};
@@ -86,15 +88,13 @@ pub async fn log_in(
     let password = Secret::new(typed.password);
     let from = http::peer(request);
     let client = (from, http::agent(request));
-    match service.open_session(&typed.name, &password, client).await {
-        Ok(token) => {
-            // The browser has a new session: nothing is left of the one it had.
+    match service.log_in(&typed.name, &password, client).await {
+        Ok(step) => {
+            // The browser begins anew: nothing is left of the session it had.
             if let Some(Caller(before)) = before {
                 service.close_session(&before).await?;
             }
-            let mut response = page::see(local(&typed.next));
-            http::set_session(&mut response, &token);
-            Ok(response)
+            Ok(go_on(&step, local(&typed.next)))
         }
         Err(error) => {
             // The name stays out of the log: people type the password there by mistake.
@@ -102,6 +102,29 @@ pub async fn log_in(
             refuse(&error, typed.name, local(&typed.next).to_owned())
         }
     }
+}
+
+/// The next page, with the cookie that opens it.
+fn go_on(step: &LoginStep, next: &str) -> Response {
+    match step {
+        LoginStep::Session(token) => {
+            let mut response = page::see(next);
+            http::set_session(&mut response, token);
+            response
+        }
+        LoginStep::Code(token) => step_to("/login/code", next, token),
+        LoginStep::Enrol(token) => step_to("/login/second_factor", next, token),
+    }
+}
+
+fn step_to(path: &str, next: &str, token: &Secret) -> Response {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", next)
+        .finish();
+    let mut response = page::see(format!("{path}?{query}"));
+    http::clear_session(&mut response);
+    http::set_step(&mut response, token);
+    response
 }
 
 /// Says in the form why nobody was logged in. Name and password are not told apart.
