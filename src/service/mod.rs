@@ -5,14 +5,17 @@ mod actor;
 mod check;
 mod confirm;
 mod events;
+mod hold;
 mod host_keys;
 mod instances;
 mod login;
 mod output;
 mod page_login;
 mod second_factor;
+mod sessions;
 mod tasks;
 mod text;
+mod tokens;
 mod users;
 
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
@@ -20,11 +23,12 @@ pub use crate::store::Lifetime;
 pub use actor::{Action, Actor};
 pub use confirm::Proof;
 pub use events::{EventId, Events, TaskEvent};
+pub use hold::Hold;
 pub use output::{OutputReader, View};
 pub use page_login::{LoginStep, PendingLogin, is_form_of};
 pub use second_factor::Enrolment;
 
-use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
+use crate::auth::{Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{Clock, Error, Result, Role};
 use crate::engine::Engine;
 use crate::store::Store;
@@ -44,7 +48,7 @@ struct Inner {
     engine: Option<Engine>,
     clock: Arc<dyn Clock>,
     passwords: Passwords,
-    checks: Flights<std::result::Result<Verdict, Busy>>,
+    checks: Flights<std::result::Result<Verdict, login::NotNow>>,
     verified: Verified,
     throttle: Throttle,
     rules: Rules,

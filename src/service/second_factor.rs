@@ -3,7 +3,7 @@ use crate::auth::{hash_recovery_code, new_recovery_codes, new_totp_secret, totp_
 use crate::domain::{
     By, Error, Kind, Result, Sealed, SecondFactor, Secret, SessionId, User, UserId,
 };
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// What an authenticator is told once.
@@ -13,10 +13,6 @@ pub struct Enrolment {
     /// The same as an `otpauth:` address, to be shown as a QR code.
     pub url: Secret,
 }
-
-/// Whose codes are guessed at is slowed down whatever network the guesses come from: whoever gets
-/// so far has the password.
-const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Service {
     /// One's own authenticator, confirmed or not.
@@ -144,7 +140,8 @@ impl Service {
         keep: Option<SessionId>,
         by: By,
     ) -> Result<Vec<Secret>> {
-        self.slow_down(user)?;
+        self.slow_down(user, &by)?;
+        let from = by.from;
         let found = self.inner.store.second_factor(user.id).await?;
         let factor = found.filter(|it| !it.confirmed).ok_or_else(none)?;
         let secret = self.totp_secret(user.id, factor).await?;
@@ -156,9 +153,10 @@ impl Service {
                 .confirm_second_factor((user.id, step), hashes, keep, by)
                 .await?
         {
+            self.note_right_code(user, from);
             return Ok(codes);
         }
-        self.note_wrong_code(user);
+        tracing::warn!(user = user.name, "a code of a second factor was wrong");
         Err(Error::field(
             "code",
             "is not the one that the authenticator shows now; look whether its clock is right",
@@ -170,7 +168,8 @@ impl Service {
     /// # Errors
     /// `Unauthenticated` where it is wrong; `TooMany` where somebody guesses.
     pub(super) async fn check_code(&self, user: &User, code: &str, by: By) -> Result<()> {
-        self.slow_down(user)?;
+        self.slow_down(user, &by)?;
+        let from = by.from;
         let found = self.inner.store.second_factor(user.id).await?;
         let factor = found.filter(|it| it.confirmed).ok_or_else(wrong_code)?;
         let is_short = code.chars().filter(char::is_ascii_alphanumeric).count() <= 6;
@@ -188,29 +187,32 @@ impl Service {
                 .await?
         };
         if right {
-            self.inner.throttle.succeeded(ANYWHERE, &guessed(user));
+            self.note_right_code(user, from);
             return Ok(());
         }
-        self.note_wrong_code(user);
+        tracing::warn!(user = user.name, "a code of a second factor was wrong");
         Err(wrong_code())
     }
 
-    fn slow_down(&self, user: &User) -> Result<()> {
-        let wait = self
+    /// Counts a try at a code.
+    fn slow_down(&self, user: &User, by: &By) -> Result<()> {
+        let Some(from) = by.from else { return Ok(()) };
+        let admitted = self
             .inner
             .throttle
-            .wait(ANYWHERE, &guessed(user), Instant::now());
-        let Some(wait) = wait else { return Ok(()) };
-        let seconds = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
-        let many = Error::new(Kind::TooMany, "Too many wrong codes. Wait, then try again.");
-        Err(many.retry_after_seconds(seconds))
+            .admit(from, &guessed(user), Instant::now());
+        admitted.map_err(|wait| {
+            let seconds = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
+            let many = "Too many wrong codes. Wait, then try again.";
+            Error::new(Kind::TooMany, many).retry_after_seconds(seconds)
+        })
     }
 
-    fn note_wrong_code(&self, user: &User) {
-        tracing::warn!(user = user.name, "a code of a second factor was wrong");
-        self.inner
-            .throttle
-            .failed(ANYWHERE, &guessed(user), Instant::now());
+    fn note_right_code(&self, user: &User, from: Option<IpAddr>) {
+        if let Some(from) = from {
+            let throttle = &self.inner.throttle;
+            throttle.succeeded(from, &guessed(user), Instant::now());
+        }
     }
 
     async fn totp_secret(&self, user: UserId, factor: SecondFactor) -> Result<Secret> {

@@ -113,22 +113,27 @@ impl Store {
         keep: Option<SessionId>,
         by: By,
     ) -> Result<bool> {
-        self.act(by, move |c, by| {
-            let confirmed = c
-                .prepare_cached(
-                    "UPDATE second_factors SET confirmed = 1, last_step = ?2
+        let changed = self
+            .act(by, move |c, by| {
+                let confirmed = c
+                    .prepare_cached(
+                        "UPDATE second_factors SET confirmed = 1, last_step = ?2
                      WHERE user = ?1 AND NOT confirmed AND last_step < ?2",
-                )?
-                .execute(params![user.0, step])?;
-            if confirmed == 0 {
-                return Ok(false);
-            }
-            append(c, by, user, ("second_factor.confirm", json!({})))?;
-            set_codes(c, user, &codes)?;
-            end_others(c, user, keep)?;
-            Ok(true)
-        })
-        .await
+                    )?
+                    .execute(params![user.0, step])?;
+                if confirmed == 0 {
+                    return Ok(false);
+                }
+                append(c, by, user, ("second_factor.confirm", json!({})))?;
+                set_codes(c, user, &codes)?;
+                end_others(c, user, keep)?;
+                Ok(true)
+            })
+            .await?;
+        if changed {
+            self.access_changed();
+        }
+        Ok(changed)
     }
 
     /// Takes the code of a step of time. False where that step or a later one was taken before
@@ -215,18 +220,23 @@ impl Store {
         keep: Option<SessionId>,
         by: By,
     ) -> Result<bool> {
-        self.act(by, move |c, by| {
-            let removed = c
-                .prepare_cached("DELETE FROM second_factors WHERE user = ?1")?
-                .execute([user.0])?;
-            if removed == 0 {
-                return Ok(false);
-            }
-            append(c, by, user, ("second_factor.remove", json!({})))?;
-            set_codes(c, user, &[])?;
-            end_others(c, user, keep)?;
-            Ok(true)
-        })
-        .await
+        let changed = self
+            .act(by, move |c, by| {
+                let removed = c
+                    .prepare_cached("DELETE FROM second_factors WHERE user = ?1")?
+                    .execute([user.0])?;
+                if removed == 0 {
+                    return Ok(false);
+                }
+                append(c, by, user, ("second_factor.remove", json!({})))?;
+                set_codes(c, user, &[])?;
+                end_others(c, user, keep)?;
+                Ok(true)
+            })
+            .await?;
+        if changed {
+            self.access_changed();
+        }
+        Ok(changed)
     }
 }

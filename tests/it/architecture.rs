@@ -46,6 +46,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("totp_rs", "auth"),
     ("openidconnect", "auth"),
     ("qrcodegen", "ui"),
+    ("zxcvbn", "auth"),
     ("rustls", "tls"),
     ("tokio_rustls", "tls"),
     ("rcgen", "tls"),
