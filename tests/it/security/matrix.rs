@@ -3,6 +3,7 @@
 
 use crate::harness::app::{App, Process};
 use crate::harness::client::{Client, Reply, send};
+use crate::ui::visitor::Visitor;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -22,6 +23,9 @@ enum Noun {
     Nothing,
     Task,
     Instance,
+    User,
+    Token,
+    Session,
 }
 
 /// Whose, and where.
@@ -78,7 +82,7 @@ fn row(
 }
 
 fn rows() -> Vec<Row> {
-    use Noun::{Instance, Nothing, Task};
+    use Noun::{Instance, Nothing, Session, Task, Token, User};
     let reads = [
         "/wsexec/tasks/{id}",
         "/wsexec/tasks/{id}/attempts",
@@ -188,7 +192,61 @@ fn rows() -> Vec<Row> {
             |_| json!({"user": "deploy"}),
         ),
     ]);
-    let _ = ADMIN;
+    let admin =
+        |method, path, noun, status, body| row((method, path), noun, (ADMIN, ADMIN), status, body);
+    let own =
+        |method, path, noun, status, body| row((method, path), noun, (ALL, ADMIN), status, body);
+    let new_user: fn(&Object) -> Value =
+        |it| json!({"name": format!("new-{}", it.n), "role": "viewer"});
+    let new_token: fn(&Object) -> Value =
+        |it| json!({"name": format!("new-{}", it.n), "role": "viewer", "expires_in": 3600});
+    rows.extend([
+        admin("get", "/wsexec/audit", Nothing, 200, nothing),
+        admin("get", "/wsexec/users", Nothing, 200, nothing),
+        admin("post", "/wsexec/users", Nothing, 201, new_user),
+        admin("get", "/wsexec/users/{id}", User, 200, nothing),
+        admin(
+            "put",
+            "/wsexec/users/{id}",
+            User,
+            200,
+            |_| json!({"disabled": true}),
+        ),
+        admin("delete", "/wsexec/users/{id}", User, 200, nothing),
+        row(
+            ("get", "/wsexec/users/me"),
+            Nothing,
+            (ALL, ALL),
+            200,
+            nothing,
+        ),
+        // It is not the password: who may change it hears that.
+        row(
+            ("put", "/wsexec/users/me/password"),
+            Nothing,
+            (ALL, ALL),
+            400,
+            |_| json!({"old": "another one", "new": "correct horse battery staple"}),
+        ),
+        row(("get", "/wsexec/tokens"), Nothing, (ALL, ALL), 200, nothing),
+        row(
+            ("post", "/wsexec/tokens"),
+            Nothing,
+            (ALL, ALL),
+            201,
+            new_token,
+        ),
+        own("get", "/wsexec/tokens/{id}", Token, 200, nothing),
+        own("delete", "/wsexec/tokens/{id}", Token, 200, nothing),
+        row(
+            ("get", "/wsexec/sessions"),
+            Nothing,
+            (ALL, ALL),
+            200,
+            nothing,
+        ),
+        own("delete", "/wsexec/sessions/{id}", Session, 200, nothing),
+    ]);
     rows
 }
 
@@ -240,7 +298,22 @@ impl World {
         self.app.declare(&name, 1).await
     }
 
-    async fn object(&mut self, noun: Noun, place: Place, role: &str) -> Object {
+    /// Whose credentials are the object.
+    fn owner(&self, place: Place, role: &'static str) -> &'static str {
+        match (place, role) {
+            (Place::Own, role) => role,
+            (_, "viewer") => "runner",
+            _ => "viewer",
+        }
+    }
+
+    async fn made(&self, by: &str, path: &str, body: &Value, noun: &str) -> i64 {
+        let reply = self.client(by).post(path, body).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()[noun]["id"].as_i64().expect("an id")
+    }
+
+    async fn object(&mut self, noun: Noun, place: Place, role: &'static str) -> Object {
         let instance = self.instance(place).await;
         let id = match noun {
             Noun::Nothing => 0,
@@ -254,6 +327,26 @@ impl World {
                 let reply = client.post("/wsexec/tasks?wait=30", &task).await;
                 assert_eq!(reply.status, 201, "{}", reply.text());
                 reply.json()["task"]["id"].as_i64().expect("an id")
+            }
+            Noun::User => {
+                let user = json!({"name": format!("user-{}", self.n), "role": "viewer"});
+                self.made("admin", "/wsexec/users", &user, "user").await
+            }
+            Noun::Token => {
+                let token = json!({
+                    "name": format!("token-{}", self.n), "role": "viewer", "expires_in": 3600,
+                });
+                self.made(self.owner(place, role), "/wsexec/tokens", &token, "token")
+                    .await
+            }
+            Noun::Session => {
+                let owner = self.owner(place, role);
+                let place = ROLES.iter().position(|it| *it == owner).expect("a role");
+                let mut visitor = Visitor::of(&self.app);
+                let reply = visitor.log_in(owner, &self.passwords[place], "/").await;
+                assert_eq!(reply.status, 303, "{}", reply.text());
+                let sessions = self.client(owner).get("/wsexec/sessions").await.json();
+                sessions["sessions"][0]["id"].as_i64().expect("an id")
             }
         };
         Object {
@@ -291,7 +384,11 @@ async fn every_route_answers_each_role_as_the_table_says() {
                     Place::Others | Place::Hidden => row.others.contains(&role),
                 };
                 let expected: &[u16] = match (place, may) {
-                    (Place::Hidden, _) if role != "admin" && row.noun != Noun::Nothing => {
+                    (Place::Hidden, _)
+                        if role != "admin"
+                            && row.noun != Noun::Nothing
+                            && row.noun != Noun::User =>
+                    {
                         // Whoever may do it nowhere learns nothing by the one or the other.
                         if row.own.contains(&role) {
                             &[404]
@@ -300,6 +397,9 @@ async fn every_route_answers_each_role_as_the_table_says() {
                         }
                     }
                     (_, true) => &[row.status],
+                    (Place::Others, false) if matches!(row.noun, Noun::Token | Noun::Session) => {
+                        &[404]
+                    }
                     (_, false) => &[403],
                 };
                 let none = ask(&world.app.anonymous(), &row, &object).await;
