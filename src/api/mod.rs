@@ -23,7 +23,12 @@ mod range;
 mod raw;
 mod refusal;
 mod rows;
+mod sessions;
 mod tasks;
+mod tokens;
+mod user_change;
+mod user_json;
+mod users;
 mod wire;
 mod word;
 
@@ -50,6 +55,8 @@ enum Tag {
     Output,
     /// Machines that scripts can run on.
     Instances,
+    /// Who may log in, and with what.
+    Users,
 }
 
 /// A list.
@@ -136,6 +143,9 @@ type Api = (
     instances::Instances,
     host_keys::HostKeys,
     check::Checks,
+    users::Users,
+    tokens::Tokens,
+    sessions::Sessions,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -150,6 +160,9 @@ pub fn mount(route: Route, service: &Service) -> Route {
         instances::Instances(service.clone()),
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
+        users::Users(service.clone()),
+        tokens::Tokens(service.clone()),
+        sessions::Sessions(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

@@ -40,8 +40,12 @@ pub(super) struct Running {
 impl Running {
     /// Starts everything, in this order: data directory, store, certificate, listening socket (so
     /// that nothing runs where one of these fails), engine, use cases, connections. It listens on
-    /// the first of the places that is free.
-    pub(super) async fn start(config: Config, places: &[SocketAddr]) -> Result<Self> {
+    /// the first of the places that is free. `tell` gets the first user, where one is made.
+    pub(super) async fn start(
+        config: Config,
+        places: &[SocketAddr],
+        tell: impl FnOnce(&str, &Secret) -> Result<()>,
+    ) -> Result<Self> {
         let store = open_store(&config, Access::Server).await?;
         let certificate = tls::ensure(&config.tls).map_err(failed)?;
         let acceptor = Acceptor::new(&certificate).map_err(failed)?;
@@ -52,7 +56,7 @@ impl Running {
         let clock = Arc::new(SystemClock);
         let engine = Engine::start(store.clone(), connector, config.engine, clock.clone()).await?;
         let service = Service::new(store, Some(engine.clone()), clock);
-        let first_user = service.ensure_first_user().await?;
+        let first_user = service.ensure_first_user(tell).await?;
 
         let close = CancellationToken::new();
         let settings = http::Settings {

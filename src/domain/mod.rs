@@ -28,7 +28,8 @@ pub use approval::{Approval, ApprovalDecision, ApprovalState};
 pub use audit::{AuditFilter, AuditRecord};
 pub use clock::{Clock, SystemClock, jittered};
 pub use credential::{
-    By, Grant, LoginMethod, NewToken, Session, SessionId, Token, TokenHash, TokenId, Via,
+    By, Expiry, Grant, LoginMethod, NewToken, Session, SessionId, Token, TokenHash, TokenId,
+    TokenRequest, Via,
 };
 pub use error::{Error, Field, Kind, Result};
 pub use health::{Check, CheckFinding, CheckRequest, CheckStep, Health};
@@ -48,9 +49,9 @@ pub use task::{
     Amendment, Attempt, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId,
     TaskUpdate,
 };
-pub use user::{Role, User, UserChange, UserId};
+pub use user::{NewUser, Role, User, UserChange, UserId};
 pub use validate::{
     Invalid, host, idempotency_key, login_user, name, new_password, port, reference, retries,
-    retry_delay, script, tag, timeout, username,
+    retry_delay, script, subject, tag, timeout, username,
 };
 pub use wildcard::wildcard;

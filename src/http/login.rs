@@ -23,7 +23,7 @@ const LOGGED_NAME: usize = 64;
 /// Which logins count at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Zone {
-    /// `/wsexec`: HTTP basic or a session; nothing is answered without one.
+    /// `/wsexec`: HTTP basic, an API token or a session; nothing is answered without one.
     Api,
     /// The pages: a session or nobody; each page says what it wants.
     Pages,
@@ -76,10 +76,25 @@ async fn session(request: &Request, service: &Service) -> Result<Option<Actor>> 
 }
 
 async fn authorized(request: &Request, service: &Service) -> Result<Actor> {
-    match bearer(request) {
-        Some(token) => service.token_login(&token, peer(request)).await,
-        None => basic(request, service).await,
-    }
+    let Some(token) = bearer(request) else {
+        return basic(request, service).await;
+    };
+    let from = peer(request);
+    let login = service.token_login(&token, from).await;
+    login.inspect_err(|error| match error.kind() {
+        Kind::Unauthenticated => tracing::warn!(%from, "login failed: no such token"),
+        Kind::TooMany => tracing::warn!(%from, "login refused: too many tries"),
+        _ => {}
+    })
+}
+
+/// How to log in (RFC 7617 section 2, RFC 6750 section 3), for an answer that somebody has to.
+pub(super) fn challenges(request: &Request) -> [&'static str; 2] {
+    let bearer = match bearer(request) {
+        Some(_) => "Bearer realm=\"wsexec\", error=\"invalid_token\"",
+        None => "Bearer realm=\"wsexec\"",
+    };
+    ["Basic realm=\"wsexec\", charset=\"UTF-8\"", bearer]
 }
 
 /// RFC 6750 section 2.1; none where the header is anything else.

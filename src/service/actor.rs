@@ -48,6 +48,42 @@ pub enum Action {
     OwnAccount,
 }
 
+impl Action {
+    /// Every one, in the order of the table.
+    pub const ALL: [Self; 12] = [
+        Self::ReadInstances,
+        Self::ManageInstances,
+        Self::ReviewHostKeys,
+        Self::ReadTasks,
+        Self::RunTasks,
+        Self::ManageTasks,
+        Self::ApproveTasks,
+        Self::ReadIdentities,
+        Self::ManageIdentities,
+        Self::ManageUsers,
+        Self::ReadAudit,
+        Self::OwnAccount,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadInstances => "read_instances",
+            Self::ManageInstances => "manage_instances",
+            Self::ReviewHostKeys => "review_host_keys",
+            Self::ReadTasks => "read_tasks",
+            Self::RunTasks => "run_tasks",
+            Self::ManageTasks => "manage_tasks",
+            Self::ApproveTasks => "approve_tasks",
+            Self::ReadIdentities => "read_identities",
+            Self::ManageIdentities => "manage_identities",
+            Self::ManageUsers => "manage_users",
+            Self::ReadAudit => "read_audit",
+            Self::OwnAccount => "own_account",
+        }
+    }
+}
+
 /// How long who uses a session is taken for whoever proved it, where something dangerous is asked
 /// for, in seconds.
 const CONFIRMED: i64 = 10 * 60;
@@ -128,11 +164,17 @@ impl Actor {
         }
     }
 
+    /// By what they are let in, where they are.
     pub(super) fn grant(&self) -> Option<Grant> {
         self.grant
     }
 
-    pub(super) fn scopes(&self) -> &Scopes {
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        self.from
+    }
+
+    /// On what: all of them have to hold.
+    pub fn scopes(&self) -> &Scopes {
         &self.scopes
     }
 
@@ -193,6 +235,27 @@ impl Actor {
                 "Confirm who you are first: this is asked again for what is dangerous.",
             )),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// For what makes or changes what its owner is let in with: no token begets another, and none
+    /// outlives its revocation by what it has set.
+    pub(super) fn require_no_token(&self) -> Result<()> {
+        match self.token() {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                Kind::Forbidden,
+                "An API token may not change what its owner logs in with. Use a password or a session.",
+            )),
+        }
+    }
+
+    /// For what belongs to a user: one's own, or, for who manages users, anybody's. Gives whose it
+    /// has to be; none for anybody's.
+    pub(super) fn owner(&self) -> Option<UserId> {
+        match self.may(Action::ManageUsers) {
+            true => None,
+            false => self.user(),
         }
     }
 

@@ -4,20 +4,24 @@
 mod actor;
 mod check;
 mod events;
+mod hold;
 mod host_keys;
 mod instances;
 mod login;
 mod output;
+mod sessions;
 mod tasks;
 mod text;
+mod tokens;
 mod users;
 
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
 pub use actor::{Action, Actor};
 pub use events::{EventId, Events, TaskEvent};
+pub use hold::Hold;
 pub use output::{OutputReader, View};
 
-use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
+use crate::auth::{Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{Clock, Error, Result};
 use crate::engine::Engine;
 use crate::store::Store;
@@ -35,7 +39,7 @@ struct Inner {
     engine: Option<Engine>,
     clock: Arc<dyn Clock>,
     passwords: Passwords,
-    checks: Flights<std::result::Result<Verdict, Busy>>,
+    checks: Flights<std::result::Result<Verdict, login::NotNow>>,
     verified: Verified,
     throttle: Throttle,
 }

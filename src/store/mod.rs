@@ -33,7 +33,7 @@ mod writer;
 pub use output::{CHUNK, Chunk, OutputWrite, Piece};
 pub use sessions::{Lifetime, NewSession};
 pub use tasks::Claims;
-pub use users::{NewUser, UserKey};
+pub use users::{NewUser, UserKey, UserUpdate};
 
 use crate::config;
 use crate::domain::{By, Result, Secret};
@@ -46,6 +46,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::watch;
 use writer::Writer;
 
 /// The store; cheap to clone. The last clone waits for what was written to be on disk.
@@ -61,6 +62,8 @@ struct Inner {
     writer: Writer,
     disk: Disk,
     id: String,
+    /// Marked as changed when somebody may be logged in with less than before.
+    access: watch::Sender<()>,
     _lock: Option<File>,
 }
 
@@ -158,6 +161,7 @@ impl Store {
                 writer: Writer::start(connection),
                 disk: Disk::new(dir.to_owned(), config.min_free),
                 id,
+                access: watch::Sender::new(()),
                 _lock: lock,
             }),
         })

@@ -55,6 +55,21 @@ fn object(id: SessionId) -> String {
     format!("session/{id}")
 }
 
+/// Whether a session has neither ended nor grown too old.
+pub(super) fn lives(
+    c: &Connection,
+    id: SessionId,
+    life: Lifetime,
+    now: i64,
+) -> rusqlite::Result<bool> {
+    c.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ?1 AND seen > ?2 AND created > ?3)",
+    )?
+    .query_row(params![id.0, now - life.idle, now - life.absolute], |row| {
+        row.get(0)
+    })
+}
+
 fn prune(c: &Connection, user: UserId, life: Lifetime, now: i64) -> rusqlite::Result<()> {
     c.prepare_cached("DELETE FROM sessions WHERE seen <= ?1 OR created <= ?2")?
         .execute(params![now - life.idle, now - life.absolute])?;
@@ -201,7 +216,7 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn end_session(&self, id: SessionId, of: Option<UserId>, by: By) -> Result<bool> {
-        self.act(by, move |c, by| {
+        let ended = self.act(by, move |c, by| {
             let user: Option<i64> = c
                 .prepare_cached(
                     "DELETE FROM sessions WHERE id = ?1 AND (?2 IS NULL OR user = ?2) RETURNING user",
@@ -212,7 +227,9 @@ impl Store {
             let detail = json!({"user": user});
             audit::append(c, by, Act { action: "session.end", object: object(id), detail })?;
             Ok(true)
-        })
-        .await
+        });
+        let ended = ended.await?;
+        self.access_changed();
+        Ok(ended)
     }
 }

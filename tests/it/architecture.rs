@@ -39,6 +39,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("poem_openapi", "api"),
     ("askama", "ui"),
     ("argon2", "auth"),
+    ("zxcvbn", "auth"),
     ("rustls", "tls"),
     ("tokio_rustls", "tls"),
     ("rcgen", "tls"),

@@ -7,6 +7,7 @@ pub mod cable;
 pub mod client;
 pub mod door;
 pub mod dropbear;
+pub mod people;
 pub mod planted;
 pub mod process;
 pub mod scripted;

@@ -3,6 +3,7 @@
 
 use crate::harness::app::{App, Process};
 use crate::harness::client::{Client, Reply, send};
+use crate::harness::people::log_in;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -22,6 +23,9 @@ enum Noun {
     Nothing,
     Task,
     Instance,
+    User,
+    Token,
+    Session,
 }
 
 /// Whose, and where.
@@ -188,8 +192,50 @@ fn rows() -> Vec<Row> {
             |_| json!({"user": "deploy"}),
         ),
     ]);
-    let _ = ADMIN;
+    rows.extend(account_rows());
     rows
+}
+
+/// Users, and what they log in with.
+fn account_rows() -> Vec<Row> {
+    use Noun::{Nothing, Session, Token, User};
+    let new_user: fn(&Object) -> Value =
+        |it| json!({"name": format!("new-{}", it.n), "role": "viewer"});
+    // A wrong one: the right one would end the login that this goes on with.
+    let wrong_password: fn(&Object) -> Value =
+        |_| json!({"old": "not the one", "new": "what is never to be set"});
+    let to_viewer: fn(&Object) -> Value = |_| json!({"role": "runner"});
+    let new_token: fn(&Object) -> Value = |it| json!({"name": format!("new-{}", it.n)});
+    let (admin, all) = ((ADMIN, ADMIN), (ALL, ALL));
+    // Of what somebody else logs in with, only admins learn that it is there.
+    let own = (ALL, ADMIN);
+    vec![
+        row(("get", "/wsexec/users"), Nothing, admin, 200, nothing),
+        row(("post", "/wsexec/users"), Nothing, admin, 201, new_user),
+        row(("get", "/wsexec/users/me"), Nothing, all, 200, nothing),
+        row(
+            ("put", "/wsexec/users/me/password"),
+            Nothing,
+            all,
+            400,
+            wrong_password,
+        ),
+        row(("get", "/wsexec/users/{id}"), User, admin, 200, nothing),
+        row(("put", "/wsexec/users/{id}"), User, admin, 200, to_viewer),
+        row(("delete", "/wsexec/users/{id}"), User, admin, 200, nothing),
+        row(("get", "/wsexec/tokens"), Nothing, all, 200, nothing),
+        row(("post", "/wsexec/tokens"), Nothing, all, 201, new_token),
+        row(("get", "/wsexec/tokens/{id}"), Token, own, 200, nothing),
+        row(("delete", "/wsexec/tokens/{id}"), Token, own, 200, nothing),
+        row(("get", "/wsexec/sessions"), Nothing, all, 200, nothing),
+        row(
+            ("delete", "/wsexec/sessions/{id}"),
+            Session,
+            own,
+            200,
+            nothing,
+        ),
+    ]
 }
 
 /// The users, and what makes objects for them.
@@ -231,6 +277,15 @@ impl World {
         self.app.as_user(role, &self.passwords[place])
     }
 
+    /// Whose it is, where nobody's scope counts.
+    fn owner(&self, place: Place, role: &'static str) -> &'static str {
+        match (place, role) {
+            (Place::Own, _) => role,
+            (_, "admin") => "viewer",
+            _ => "admin",
+        }
+    }
+
     async fn instance(&mut self, place: Place) -> i64 {
         self.n += 1;
         let name = match place {
@@ -240,11 +295,32 @@ impl World {
         self.app.declare(&name, 1).await
     }
 
-    async fn object(&mut self, noun: Noun, place: Place, role: &str) -> Object {
+    async fn object(&mut self, noun: Noun, place: Place, role: &'static str) -> Object {
         let instance = self.instance(place).await;
         let id = match noun {
             Noun::Nothing => 0,
             Noun::Instance => instance,
+            Noun::User => {
+                let new = json!({"name": format!("it-{}", self.n), "role": "viewer"});
+                made(&self.client("admin"), "/wsexec/users", &new).await
+            }
+            Noun::Token => {
+                let new = json!({"name": format!("it-{}", self.n)});
+                made(
+                    &self.client(self.owner(place, role)),
+                    "/wsexec/tokens",
+                    &new,
+                )
+                .await
+            }
+            Noun::Session => {
+                let owner = self.owner(place, role);
+                let at = ROLES.iter().position(|it| *it == owner).expect("a role");
+                let reply = log_in(&self.app, owner, &self.passwords[at]).await;
+                assert_eq!(reply.status, 303, "{}", reply.text());
+                let listed = self.client(owner).get("/wsexec/sessions").await.json();
+                listed["sessions"][0]["id"].as_i64().expect("an id")
+            }
             Noun::Task => {
                 let own = place == Place::Own && role != "viewer";
                 let client = self.client(if own { role } else { "admin" });
@@ -262,6 +338,18 @@ impl World {
             n: self.n,
         }
     }
+}
+
+/// Makes something and gives its id.
+async fn made(client: &Client, path: &str, new: &Value) -> i64 {
+    let reply = client.post(path, new).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let answer = reply.json();
+    let (_, made) = answer
+        .as_object()
+        .and_then(|it| it.iter().next())
+        .expect("a noun");
+    made["id"].as_i64().expect("an id")
 }
 
 async fn ask(client: &Client, row: &Row, object: &Object) -> Reply {
@@ -300,6 +388,7 @@ async fn every_route_answers_each_role_as_the_table_says() {
                         }
                     }
                     (_, true) => &[row.status],
+                    (_, false) if matches!(row.noun, Noun::Token | Noun::Session) => &[404],
                     (_, false) => &[403],
                 };
                 let none = ask(&world.app.anonymous(), &row, &object).await;
