@@ -5,7 +5,9 @@ mod demo;
 mod failure;
 mod run;
 mod serve;
+mod session;
 mod settings;
+mod token;
 mod user;
 
 pub use failure::Failure;
@@ -34,6 +36,10 @@ enum Command {
     Run(run::Arguments),
     /// Adds, lists, changes and removes users, straight on the data directory
     User(user::Arguments),
+    /// Makes, lists and revokes API tokens, straight on the data directory
+    Token(token::Arguments),
+    /// Lists and ends sessions of the pages, straight on the data directory
+    Session(session::Arguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
     #[command(hide = true)]
@@ -52,6 +58,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Demo(arguments) => demo::main(arguments),
             Command::Run(arguments) => run::main(arguments),
             Command::User(arguments) => user::main(arguments),
+            Command::Token(arguments) => token::main(arguments),
+            Command::Session(arguments) => session::main(arguments),
             Command::Check(arguments) => check::main(arguments),
             Command::DemoConnection(arguments) => demo::connection(arguments),
             Command::DemoExec(arguments) => demo::exec(arguments),

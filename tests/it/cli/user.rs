@@ -40,7 +40,10 @@ async fn a_running_server_sees_a_change_at_the_next_request() {
     assert_eq!(status(&app, "alice", "first of the two").await, 401);
 
     let said = user(&app, &["list"], "").await;
-    assert_eq!(said.text(), "admin\tadmin\nalice\tadmin\n");
+    assert_eq!(
+        said.text(),
+        "admin\tadmin\t*@*\tactive\nalice\tadmin\t*@*\tactive\n"
+    );
 
     assert_eq!(user(&app, &["remove", "alice"], "").await.code, Some(0));
     assert_eq!(status(&app, "alice", "the second password").await, 401);
@@ -155,5 +158,5 @@ async fn users_can_be_added_before_the_first_start() {
     .await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let said = user(&app, &["list", "--data", "other"], "").await;
-    assert_eq!(said.text(), "alice\tadmin\n");
+    assert_eq!(said.text(), "alice\tadmin\t*@*\tactive\n");
 }
