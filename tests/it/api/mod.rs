@@ -14,8 +14,11 @@ mod jump;
 mod launch;
 mod lists;
 mod raw;
+mod sessions;
 mod tasks;
+mod tokens;
 mod try_out;
+mod users;
 
 use super::harness::app::{App, Builder};
 use super::harness::client::{Client, Reply, send};

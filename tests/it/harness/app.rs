@@ -254,6 +254,11 @@ impl App {
         Client::new(self.url(), &self.certificate(), login)
     }
 
+    /// A client that shows no login but this header.
+    pub fn with_header(&self, name: &str, value: &str) -> Client {
+        self.anonymous().with_header(name, value)
+    }
+
     /// Declares an instance and gives its id.
     pub async fn declare(&self, host: &str, port: u16) -> i64 {
         let reply = self
