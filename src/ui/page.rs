@@ -2,7 +2,7 @@
 
 use super::assets;
 use crate::domain::Error;
-use crate::service::Actor;
+use crate::service::{Action, Actor};
 use askama::Template;
 use poem::http::{StatusCode, header};
 use poem::{Response, Result};
@@ -16,6 +16,8 @@ pub enum Section {
     Tasks,
     /// Instances.
     Instances,
+    /// The audit trail.
+    Audit,
     /// Neither: login and errors.
     Outside,
 }
@@ -26,6 +28,8 @@ pub struct Shell {
     pub user: Option<String>,
     /// Where it stands.
     pub section: Section,
+    /// Whether they may read the audit trail.
+    pub reads_audit: bool,
 }
 
 impl Shell {
@@ -34,6 +38,7 @@ impl Shell {
         Self {
             user: Some(actor.name().to_owned()),
             section,
+            reads_audit: actor.may(Action::ReadAudit),
         }
     }
 
@@ -42,6 +47,7 @@ impl Shell {
         Self {
             user: None,
             section: Section::Outside,
+            reads_audit: false,
         }
     }
 

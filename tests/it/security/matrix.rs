@@ -188,7 +188,13 @@ fn rows() -> Vec<Row> {
             |_| json!({"user": "deploy"}),
         ),
     ]);
-    let _ = ADMIN;
+    rows.push(row(
+        ("get", "/wsexec/audit"),
+        Nothing,
+        (ADMIN, ADMIN),
+        200,
+        nothing,
+    ));
     rows
 }
 
