@@ -24,7 +24,12 @@ mod range;
 mod raw;
 mod refusal;
 mod rows;
+mod sessions;
 mod tasks;
+mod tokens;
+mod user_change;
+mod user_json;
+mod users;
 mod wire;
 mod word;
 
@@ -55,6 +60,8 @@ enum Tag {
     Instances,
     /// Who did what.
     Audit,
+    /// Who may log in, and with what.
+    Users,
 }
 
 /// A list.
@@ -142,6 +149,9 @@ type Api = (
     host_keys::HostKeys,
     check::Checks,
     audit::Audit,
+    users::Users,
+    tokens::Tokens,
+    sessions::Sessions,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -157,6 +167,9 @@ pub fn mount(route: Route, service: &Service) -> Route {
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
         audit::Audit(service.clone()),
+        users::Users(service.clone()),
+        tokens::Tokens(service.clone()),
+        sessions::Sessions(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

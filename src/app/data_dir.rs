@@ -91,7 +91,10 @@ pub(super) fn write_secret(path: &Path, secret: &Secret) -> Result<()> {
         let mut file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
         file.write_all(secret.expose().as_bytes())?;
         file.write_all(b"\n")?;
-        file.sync_all()
+        file.sync_all()?;
+        // Its name too is there after a loss of power.
+        path.parent()
+            .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     };
     write().map_err(|e| {
         Error::unavailable(format!("Cannot write {}: {e}.", path.display()), 1).caused_by(e)

@@ -7,11 +7,12 @@ use crate::config::{self, Config};
 use crate::domain::{Clock, Result, Secret, SystemClock, User};
 use crate::engine::Engine;
 use crate::http::{self, Handshake, Protocol, Server};
-use crate::service::{Service, server_note};
+use crate::service::{Lifetime, Rules, Service, server_note};
 use crate::ssh::Connector;
 use crate::store::{Access, Store};
 use crate::tls::{self, Acceptor, Alpn, Certificate, Keeper};
 use crate::ui;
+use crate::vault::Vault;
 use poem::Route;
 use std::io;
 use std::net::SocketAddr;
@@ -47,9 +48,17 @@ pub(super) struct Running {
 impl Running {
     /// Starts everything, in this order: data directory, store, certificate, listening socket (so
     /// that nothing runs where one of these fails), engine, use cases, connections. It listens on
-    /// the first of the places that is free.
-    pub(super) async fn start(config: Config, places: &[SocketAddr]) -> Result<Self> {
+    /// the first of the places that is free. `tell` gets the first user, where one is made.
+    pub(super) async fn start(
+        config: Config,
+        places: &[SocketAddr],
+        tell: impl FnOnce(&str, &Secret) -> Result<()>,
+    ) -> Result<Self> {
         let store = open_store(&config, Access::Server).await?;
+        let vault = open_vault(&config, &store).await?;
+        if let Err(without) = vault.require_key() {
+            tracing::warn!("{without}");
+        }
         let acceptor = show_certificate(&config.tls).await?;
         let listener = bind(places).await?;
         let address = listener.local_addr().map_err(failed)?;
@@ -61,9 +70,21 @@ impl Running {
         if let Err(error) = store.note(vec![started]).await {
             tracing::error!(%error, "cannot put the start of the server on record");
         }
-        let engine = Engine::start(store.clone(), connector, config.engine, clock.clone()).await?;
-        let service = Service::new(store, Some(engine.clone()), clock);
-        let first_user = service.ensure_first_user().await?;
+        let engine = Engine::start(
+            (store.clone(), vault.clone()),
+            connector,
+            config.engine,
+            clock.clone(),
+        )
+        .await?;
+        let service = Service::new(
+            store,
+            vault,
+            Some(engine.clone()),
+            clock,
+            rules(&config.auth),
+        );
+        let first_user = service.ensure_first_user(tell).await?;
 
         let close = CancellationToken::new();
         let settings = http::Settings {
@@ -175,6 +196,25 @@ async fn show_certificate(config: &config::Tls) -> Result<Acceptor> {
     let show = move || Acceptor::new(&config, tls::ensure(&config)?);
     let shown = tokio::task::spawn_blocking(show).await.map_err(failed)?;
     shown.map_err(failed)
+}
+
+/// What the use cases have to know of `[auth]`.
+pub(super) fn rules(config: &config::Auth) -> Rules {
+    let seconds = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
+    Rules {
+        session: Lifetime {
+            idle: seconds(config.session_idle),
+            absolute: seconds(config.session_lifetime),
+        },
+        second_factor: config.second_factor.iter().map(|it| it.0).collect(),
+    }
+}
+
+/// Reads the master keys for the secrets of a store.
+pub(super) async fn open_vault(config: &Config, store: &Store) -> Result<Vault> {
+    let (secrets, id) = (config.secrets.clone(), store.id().to_owned());
+    let load = move || Vault::load(&secrets, &id);
+    tokio::task::spawn_blocking(load).await.map_err(failed)?
 }
 
 /// Both front ends: what is not the API's is a page.

@@ -7,14 +7,15 @@ use super::request_id::RequestId;
 use super::site::{Site, authority};
 use super::{Context, Settings, headers, health, origin};
 use crate::domain::{Error, Kind, Result};
-use crate::service::{Actor, Refusal, RefusalKind};
+use crate::service::{Actor, Hold, Refusal, RefusalKind};
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body_util::combinators::BoxBody;
 use hyper::body::Body as _;
 use poem::http::header::{HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE};
 use poem::http::{HeaderValue, Method, StatusCode, Version};
 use poem::{Endpoint, IntoResponse, Request, Response};
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,7 +70,7 @@ impl<E: Endpoint> Stack<E> {
         let line = Line::new(&request);
         let mut known = Known::of(&request);
         let intake = self.guard(&mut request);
-        let challenge = wants_challenge(&request);
+        let challenge = wants_challenge(&request).then(|| login::challenges(&request));
 
         let mut response = self.respond(request, &mut known).await;
         if let Some(intake) = intake {
@@ -81,11 +82,11 @@ impl<E: Endpoint> Stack<E> {
                 response.extensions_mut().insert(unread);
             }
         }
-        if challenge && response.status() == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"wsexec\", charset=\"UTF-8\""),
-            );
+        if response.status() == StatusCode::UNAUTHORIZED {
+            for scheme in challenge.into_iter().flatten() {
+                let scheme = HeaderValue::from_static(scheme);
+                response.headers_mut().append(WWW_AUTHENTICATE, scheme);
+            }
         }
         if let Some(kind) = known.refusal(&mut response) {
             let refusal = Refusal {
@@ -136,16 +137,41 @@ impl<E: Endpoint> Stack<E> {
             return Ok(health?);
         }
         let zone = Zone::of(request.uri().path());
-        origin::check(&request, &self.site, login::comes_by_itself(&request))
-            .inspect_err(|_| known.foreign = true)?;
+        let needs_proof = zone == Zone::Pages || login::comes_by_itself(&request);
+        origin::check(&request, &self.site, needs_proof).inspect_err(|_| known.foreign = true)?;
         known.who = login::identify(&request, &self.settings.service, zone).await?;
         request.set_data(Context {
             site: self.site.clone(),
             actor: known.who.clone(),
         });
-        let response = self.inner.call(request).await?;
-        Ok(response.into_response())
+        let response = self.inner.call(request).await?.into_response();
+        Ok(match &known.who {
+            Some(actor) => held(response, self.settings.service.hold(actor)),
+            None => response,
+        })
     }
+}
+
+/// The answer, which breaks off where whoever gets it may no longer have it. What is whole goes out
+/// at once.
+fn held(mut response: Response, hold: Hold) -> Response {
+    let body: BoxBody<Bytes, io::Error> = response.take_body().into();
+    let whole = body.size_hint().exact().is_some();
+    let body = poem::Body::from(body);
+    if whole {
+        response.set_body(body);
+        return response;
+    }
+    let chunks = body.into_bytes_stream();
+    let chunks = stream::try_unfold((chunks, hold), |(mut chunks, mut hold)| async move {
+        let next = hold.keep(chunks.next()).await.map_err(|error| {
+            tracing::info!(%error, "an answer broke off");
+            io::Error::other(error.to_string())
+        })?;
+        Ok::<_, io::Error>(next.transpose()?.map(|chunk| (chunk, (chunks, hold))))
+    });
+    response.set_body(poem::Body::from_bytes_stream(chunks));
+    response
 }
 
 /// What hyper lets through and no handler should see: another form of target than a path, anything
@@ -255,7 +281,7 @@ impl Line {
                 tracing::debug!(cause = &*cause, "request refused");
             }
         }
-        let body: BoxBody<Bytes, std::io::Error> = response.take_body().into();
+        let body: BoxBody<Bytes, io::Error> = response.take_body().into();
         let bytes = body.size_hint().exact();
         response.set_body(poem::Body::from(body));
         tracing::info!(

@@ -25,8 +25,10 @@ mod migrate;
 mod output;
 mod output_read;
 mod output_runs;
+mod pending_logins;
 mod readers;
 mod rows;
+mod second_factors;
 mod sessions;
 mod tasks;
 mod tokens;
@@ -39,7 +41,7 @@ pub use audit_verify::Verifier;
 pub use output::{CHUNK, Chunk, OutputWrite, Piece};
 pub use sessions::{Lifetime, NewSession};
 pub use tasks::Claims;
-pub use users::{NewUser, UserKey};
+pub use users::{NewUser, UserKey, UserUpdate};
 
 use crate::config;
 use crate::domain::{By, Clock, Error, Result, SystemClock};
@@ -53,6 +55,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::watch;
 use writer::Writer;
 
 /// The store; cheap to clone. The last clone waits for what was written to be on disk.
@@ -68,6 +71,8 @@ struct Inner {
     writer: Writer,
     disk: Disk,
     id: String,
+    /// Marked as changed when somebody may be logged in with less than before.
+    access: watch::Sender<()>,
     _lock: Option<File>,
 }
 
@@ -185,6 +190,7 @@ impl Store {
                 writer: Writer::start(connection, anchor),
                 disk: Disk::new(dir.to_owned(), config.min_free),
                 id,
+                access: watch::Sender::new(()),
                 _lock: lock,
             }),
         })

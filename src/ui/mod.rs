@@ -6,6 +6,7 @@
 
 mod assets;
 mod audit;
+mod confirm;
 mod curl;
 mod errors;
 mod filters;
@@ -15,6 +16,7 @@ mod instances;
 mod login;
 mod output;
 mod page;
+mod qr;
 mod tasks;
 
 use crate::service::Service;
@@ -25,7 +27,16 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
     Route::new()
         .at("/", get(home::overview))
         .at("/login", get(login::form).post(login::log_in))
+        .at(
+            "/login/code",
+            get(login::code::form).post(login::code::finish),
+        )
+        .at(
+            "/login/second_factor",
+            get(login::code::enrolment).post(login::code::enrol),
+        )
         .at("/logout", post(login::log_out))
+        .at("/confirm", get(confirm::form).post(confirm::confirm))
         .at("/tasks", get(tasks::index))
         .at("/tasks/new", get(tasks::blank).post(tasks::create))
         .at("/tasks/:id", get(tasks::detail))

@@ -2,6 +2,7 @@
 
 use super::assets;
 use crate::domain::Error;
+use crate::http::FORM_TOKEN;
 use crate::service::{Action, Actor};
 use askama::Template;
 use poem::http::{StatusCode, header};
@@ -18,6 +19,10 @@ pub enum Section {
     Instances,
     /// The audit trail.
     Audit,
+    /// What is somebody's own: password, sessions, tokens.
+    Account,
+    /// Users.
+    Users,
     /// Neither: login and errors.
     Outside,
 }
@@ -30,6 +35,8 @@ pub struct Shell {
     pub section: Section,
     /// Whether they may read the audit trail.
     pub reads_audit: bool,
+    /// What each of its forms carries; empty where nobody is logged in.
+    pub form_token: String,
 }
 
 impl Shell {
@@ -39,6 +46,9 @@ impl Shell {
             user: Some(actor.name().to_owned()),
             section,
             reads_audit: actor.may(Action::ReadAudit),
+            form_token: actor
+                .form_token()
+                .map_or_else(String::new, |it| it.expose().to_owned()),
         }
     }
 
@@ -48,7 +58,13 @@ impl Shell {
             user: None,
             section: Section::Outside,
             reads_audit: false,
+            form_token: String::new(),
         }
+    }
+
+    /// The hidden field that `form_token` goes into.
+    pub fn field(&self) -> &'static str {
+        FORM_TOKEN
     }
 
     /// The style sheet's address.

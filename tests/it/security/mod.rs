@@ -3,6 +3,7 @@
 mod audit;
 mod bodies;
 mod browsers;
+mod forgery;
 mod heads;
 mod logins;
 mod matrix;
