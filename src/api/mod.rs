@@ -12,6 +12,8 @@ mod conditional;
 mod document;
 mod events;
 mod host_keys;
+mod identities;
+mod identity_change;
 mod input;
 mod instance_change;
 mod instance_json;
@@ -50,6 +52,8 @@ enum Tag {
     Output,
     /// Machines that scripts can run on.
     Instances,
+    /// Keys and secrets that are kept by name.
+    Identities,
 }
 
 /// A list.
@@ -136,6 +140,7 @@ type Api = (
     instances::Instances,
     host_keys::HostKeys,
     check::Checks,
+    identities::Identities,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -150,6 +155,7 @@ pub fn mount(route: Route, service: &Service) -> Route {
         instances::Instances(service.clone()),
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
+        identities::Identities(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

@@ -5,6 +5,7 @@ mod actor;
 mod check;
 mod events;
 mod host_keys;
+mod identities;
 mod instances;
 mod login;
 mod output;
