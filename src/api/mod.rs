@@ -5,6 +5,7 @@
 //! streams (`body`, `rows`, `raw`, `events`).
 
 mod allow;
+mod approvals;
 mod body;
 mod change;
 mod check;
@@ -136,6 +137,7 @@ type Api = (
     instances::Instances,
     host_keys::HostKeys,
     check::Checks,
+    approvals::Approvals,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -150,6 +152,7 @@ pub fn mount(route: Route, service: &Service) -> Route {
         instances::Instances(service.clone()),
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
+        approvals::Approvals(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

@@ -4,7 +4,7 @@ use super::data_dir;
 use super::failed;
 use super::running::open_store;
 use crate::config::Config;
-use crate::domain::{Error, Kind, Result, SystemClock};
+use crate::domain::{ApprovalRules, Error, Kind, Result, SystemClock};
 use crate::service::Service;
 use crate::store::Access;
 use std::sync::Arc;
@@ -24,7 +24,13 @@ pub fn local<T>(config: &Config, work: impl AsyncFnOnce(Service) -> Result<T>) -
         .map_err(failed)?;
     runtime.block_on(async {
         let store = open_store(config, Access::Command).await?;
-        work(Service::new(store, None, Arc::new(SystemClock))).await
+        work(Service::new(
+            store,
+            None,
+            Arc::new(SystemClock),
+            ApprovalRules::default(),
+        ))
+        .await
     })
 }
 

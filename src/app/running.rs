@@ -42,6 +42,7 @@ impl Running {
     /// that nothing runs where one of these fails), engine, use cases, connections. It listens on
     /// the first of the places that is free.
     pub(super) async fn start(config: Config, places: &[SocketAddr]) -> Result<Self> {
+        let approvals = config.approvals.rules().map_err(failed)?;
         let store = open_store(&config, Access::Server).await?;
         let certificate = tls::ensure(&config.tls).map_err(failed)?;
         let acceptor = Acceptor::new(&certificate).map_err(failed)?;
@@ -51,7 +52,7 @@ impl Running {
         let connector = Connector::new(&config.ssh);
         let clock = Arc::new(SystemClock);
         let engine = Engine::start(store.clone(), connector, config.engine, clock.clone()).await?;
-        let service = Service::new(store, Some(engine.clone()), clock);
+        let service = Service::new(store, Some(engine.clone()), clock, approvals);
         let first_user = service.ensure_first_user().await?;
 
         let close = CancellationToken::new();

@@ -57,12 +57,13 @@ impl Config {
                 engine.reconnect_timeout,
                 1..=3600,
             ),
+            ("approvals.expire", self.approvals.expire, 1..=31 * DAY),
             ("store.min_free", self.store.min_free, 0..=1024 * 1024 * MIB),
             ("store.readers", self.store.readers as u64, 1..=64),
         ] {
             within(key, value, bounds)?;
         }
-        Ok(())
+        self.approvals.rules().map(drop)
     }
 }
 

@@ -24,7 +24,10 @@ mod validate;
 mod wildcard;
 mod word;
 
-pub use approval::{Approval, ApprovalDecision, ApprovalState};
+pub use approval::{
+    Approval, ApprovalDecision, ApprovalRules, ApprovalState, ApprovalVerdict,
+    comment as approval_comment, way_text,
+};
 pub use audit::{AuditFilter, AuditRecord};
 pub use clock::{Clock, SystemClock, jittered};
 pub use credential::{
@@ -38,7 +41,7 @@ pub use host_key::{
 };
 pub use identity::{Identity, IdentityId, IdentityKind, Sealed};
 pub use instance::{Hop, Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
-pub use label::{Labels, labels};
+pub use label::{Labels, labels, labels_from};
 pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLibrary};
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
 pub use precondition::{Idempotency, IfMatch};

@@ -3,6 +3,7 @@
 //! The store is the truth: a task is CURRENT there before anything is sent to a machine, and what
 //! is held here (who runs, which instances may have work) can be derived from it again.
 
+mod approvals;
 mod cancel;
 mod check;
 mod command;
@@ -34,6 +35,7 @@ use remains::Mutes;
 use slots::Slots;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -62,6 +64,8 @@ struct Shared {
     feed: Feed,
     health: News,
     checks: check::Places,
+    /// A task may wait for a second person since.
+    asked: Notify,
     /// No new work, and whoever waits is answered.
     stopping: CancellationToken,
     /// What runs is to end now.
@@ -108,6 +112,7 @@ impl Engine {
             feed: Feed::default(),
             health: News::default(),
             checks: check::Places::default(),
+            asked: Notify::new(),
             stopping: CancellationToken::new(),
             interrupt: CancellationToken::new(),
             work: TaskTracker::new(),
@@ -123,12 +128,18 @@ impl Engine {
         recover::begin(&shared, attached);
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
         shared.work.spawn(health::keep(Arc::clone(&shared)));
+        shared.work.spawn(approvals::expire(Arc::clone(&shared)));
         Ok(Self { shared })
     }
 
     /// An instance may have work: a task was posted to it, or it was made ACTIVE.
     pub fn wake(&self, instance: InstanceId) {
         self.shared.slots.mark(instance);
+    }
+
+    /// A task may wait for a second person, and not for ever.
+    pub fn approvals_changed(&self) {
+        self.shared.asked.notify_one();
     }
 
     /// A task's cancel is on record: whoever runs it is told.

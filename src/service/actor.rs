@@ -36,6 +36,8 @@ pub enum Action {
     ManageTasks,
     /// Let the tasks of others run that need a second person.
     ApproveTasks,
+    /// Free instances of the need for a second person.
+    WaiveApprovals,
     /// See which identities there are.
     ReadIdentities,
     /// Make, change and remove identities.
@@ -157,6 +159,7 @@ impl Actor {
             Action::RunTasks => &[Admin, Operator, Runner],
             Action::ManageTasks => &[Admin, Operator],
             Action::ApproveTasks => &[Admin, Operator],
+            Action::WaiveApprovals => &[Admin],
             Action::ManageInstances => &[Admin, Operator],
             Action::ReviewHostKeys => &[Admin, Operator],
             Action::ReadIdentities => &[Admin, Operator],
@@ -198,12 +201,25 @@ impl Actor {
 
     /// For what is done to a task: one's own, or anybody's.
     pub(super) fn require_task(&self, task: &Task) -> Result<()> {
-        let own = self.user().is_some() && self.user() == task.owner;
-        self.require(if own {
+        self.require(self.needed_for(task))
+    }
+
+    /// Whether they may cancel, amend and remove a task that they see.
+    pub fn may_change(&self, task: &Task) -> bool {
+        self.may(self.needed_for(task))
+    }
+
+    fn needed_for(&self, task: &Task) -> Action {
+        if self.owns(task) {
             Action::RunTasks
         } else {
             Action::ManageTasks
-        })
+        }
+    }
+
+    /// Whether they posted it, whatever they were logged in with then.
+    pub(super) fn owns(&self, task: &Task) -> bool {
+        self.user().is_some() && self.user() == task.owner
     }
 
     /// Whether anything on this instance may be seen.

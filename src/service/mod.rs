@@ -2,6 +2,7 @@
 //! line call, and nothing else reaches the store or the engine.
 
 mod actor;
+mod approvals;
 mod check;
 mod events;
 mod host_keys;
@@ -18,7 +19,7 @@ pub use events::{EventId, Events, TaskEvent};
 pub use output::{OutputReader, View};
 
 use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
-use crate::domain::{Clock, Error, Result};
+use crate::domain::{ApprovalRules, Clock, Error, Result};
 use crate::engine::Engine;
 use crate::store::Store;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ struct Inner {
     checks: Flights<std::result::Result<Verdict, Busy>>,
     verified: Verified,
     throttle: Throttle,
+    approvals: ApprovalRules,
 }
 
 impl Service {
@@ -47,7 +49,12 @@ impl Service {
 
     /// Over a store, with the engine that runs its tasks; without one for a command beside the
     /// server.
-    pub fn new(store: Store, engine: Option<Engine>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        store: Store,
+        engine: Option<Engine>,
+        clock: Arc<dyn Clock>,
+        approvals: ApprovalRules,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -57,6 +64,7 @@ impl Service {
                 checks: Flights::default(),
                 verified: Verified::default(),
                 throttle: Throttle::default(),
+                approvals,
             }),
         }
     }

@@ -93,21 +93,23 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn way(&self, id: InstanceId) -> Result<Vec<Hop>> {
-        self.read(move |c| {
-            let mut way = Vec::new();
-            let mut next = Some(id);
-            while let Some(id) = next
-                && way.len() <= Instance::JUMPS
-            {
-                let Some(instance) = instances::get(c, id)? else {
-                    break;
-                };
-                next = instance.jump;
-                let revoked = host_keys::revoked(c, id)?;
-                way.push(Hop { instance, revoked });
-            }
-            Ok(way)
-        })
-        .await
+        self.read(move |c| way(c, id)).await
     }
+}
+
+/// As [`Store::way`], inside whatever transaction the connection is in.
+pub(super) fn way(c: &Connection, id: InstanceId) -> rusqlite::Result<Vec<Hop>> {
+    let mut way = Vec::new();
+    let mut next = Some(id);
+    while let Some(id) = next
+        && way.len() <= Instance::JUMPS
+    {
+        let Some(instance) = instances::get(c, id)? else {
+            break;
+        };
+        next = instance.jump;
+        let revoked = host_keys::revoked(c, id)?;
+        way.push(Hop { instance, revoked });
+    }
+    Ok(way)
 }

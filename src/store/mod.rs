@@ -6,6 +6,7 @@
 
 mod access;
 mod amendments;
+mod approvals;
 mod attempts;
 mod audit;
 mod check;
@@ -30,6 +31,7 @@ mod tokens;
 mod users;
 mod writer;
 
+pub use instances::ByLaw;
 pub use output::{CHUNK, Chunk, OutputWrite, Piece};
 pub use sessions::{Lifetime, NewSession};
 pub use tasks::Claims;

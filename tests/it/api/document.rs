@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Every route of the contract.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 22] = [
+    ("get", "/wsexec/tasks/{id}/approval"),
+    ("put", "/wsexec/tasks/{id}/approval"),
     ("get", "/wsexec/tasks/{id}/attempts"),
     ("get", "/wsexec/tasks"),
     ("post", "/wsexec/tasks"),

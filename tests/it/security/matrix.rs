@@ -188,6 +188,23 @@ fn rows() -> Vec<Row> {
             |_| json!({"user": "deploy"}),
         ),
     ]);
+    // None of these tasks needs anybody.
+    rows.extend([
+        row(
+            ("get", "/wsexec/tasks/{id}/approval"),
+            Task,
+            (ALL, ALL),
+            404,
+            nothing,
+        ),
+        row(
+            ("put", "/wsexec/tasks/{id}/approval"),
+            Task,
+            (MANAGE, MANAGE),
+            409,
+            |_| json!({"decision": "approve"}),
+        ),
+    ]);
     let _ = ADMIN;
     rows
 }
