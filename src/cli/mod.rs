@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand.
 
+mod certs;
 mod check;
 mod demo;
 mod failure;
@@ -34,6 +35,8 @@ enum Command {
     Run(run::Arguments),
     /// Adds, lists, changes and removes users, straight on the data directory
     User(user::Arguments),
+    /// Makes a private authority and a certificate for the server
+    Certs(certs::Arguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
     #[command(hide = true)]
@@ -52,6 +55,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Demo(arguments) => demo::main(arguments),
             Command::Run(arguments) => run::main(arguments),
             Command::User(arguments) => user::main(arguments),
+            Command::Certs(arguments) => certs::main(arguments),
             Command::Check(arguments) => check::main(arguments),
             Command::DemoConnection(arguments) => demo::connection(arguments),
             Command::DemoExec(arguments) => demo::exec(arguments),

@@ -4,9 +4,11 @@
 //! reading of files is in `load`; flags and the environment are laid over it by `cli`.
 
 mod load;
+mod tls;
 mod validate;
 
 pub use load::{ConfigError, load};
+pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
 
 use crate::domain::{ApprovalRules, Scope};
 use serde::Deserialize;
@@ -87,25 +89,6 @@ impl Default for Http {
             head_timeout: 30,
             body_timeout: 30,
             write_timeout: 60,
-        }
-    }
-}
-
-/// The certificate.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tls {
-    /// The certificate chain, PEM.
-    pub cert: PathBuf,
-    /// Its key, PEM.
-    pub key: PathBuf,
-}
-
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            cert: "certs/wsexec.crt".into(),
-            key: "certs/wsexec.key".into(),
         }
     }
 }

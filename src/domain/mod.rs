@@ -5,6 +5,7 @@
 
 mod approval;
 mod audit;
+mod certificate;
 mod clock;
 mod credential;
 mod error;
@@ -29,6 +30,7 @@ pub use approval::{
     comment as approval_comment, way_text,
 };
 pub use audit::{AuditFilter, AuditRecord};
+pub use certificate::{ClientCertificate, Flag, ServerCertificate};
 pub use clock::{Clock, SystemClock, jittered};
 pub use credential::{
     By, Grant, LoginMethod, NewToken, Session, SessionId, Token, TokenHash, TokenId, Via,

@@ -1,6 +1,7 @@
-//! Who asks: HTTP basic, an API token and the pages' session, turned into an [`Actor`].
+//! Who asks: HTTP basic, an API token, the pages' session and a client certificate, turned into an
+//! [`Actor`].
 
-use crate::domain::{Error, Kind, Result, Secret};
+use crate::domain::{ClientCertificate, Error, Kind, Result, Secret};
 use crate::service::{Actor, Service};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +24,8 @@ const LOGGED_NAME: usize = 64;
 /// Which logins count at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Zone {
-    /// `/wsexec`: HTTP basic or a session; nothing is answered without one.
+    /// `/wsexec`: HTTP basic or a token, a session, a client certificate, in this order; nothing is answered
+    /// without one.
     Api,
     /// The pages: a session or nobody; each page says what it wants.
     Pages,
@@ -60,12 +62,26 @@ pub(super) async fn identify(
         }
         Zone::Api => match session(request, service).await? {
             Some(actor) => Ok(Some(actor)),
-            None => Err(Error::new(
-                Kind::Unauthenticated,
-                "Log in with a user name and a password (HTTP basic), or with an API token (bearer).",
-            )),
+            None => by_certificate(request, service).await.map(Some),
         },
     }
+}
+
+async fn by_certificate(request: &Request, service: &Service) -> Result<Actor> {
+    let Some(certificate) = request.data::<ClientCertificate>() else {
+        return Err(Error::new(
+            Kind::Unauthenticated,
+            "Log in with a user name and a password (HTTP basic), or with an API token (bearer).",
+        ));
+    };
+    let from = peer(request);
+    let login = service.certificate_login(certificate, from).await;
+    login.inspect_err(|error| {
+        if error.kind() == Kind::Unauthenticated {
+            let user = certificate.user.as_deref();
+            tracing::warn!(user, %from, "login by client certificate failed");
+        }
+    })
 }
 
 async fn session(request: &Request, service: &Service) -> Result<Option<Actor>> {
@@ -156,9 +172,17 @@ pub fn session_token(request: &Request) -> Option<Secret> {
         .map(Secret::new)
 }
 
-/// Whether the request carries the session cookie, good or not.
-pub(super) fn has_cookie(request: &Request) -> bool {
-    cookies(request).next().is_some()
+/// Whether a browser may have logged in by itself, without anyone's doing: the request carries the
+/// session cookie, good or not, or came from a browser over a connection with a certificate.
+///
+/// Programs do not say where a request of theirs comes from. Every browser calls itself "Mozilla",
+/// and no page can change that in a request that goes to another site unasked.
+pub(super) fn comes_by_itself(request: &Request) -> bool {
+    let of_browser = |agent: &HeaderValue| agent.as_bytes().starts_with(b"Mozilla/");
+    let by_certificate = request.data::<ClientCertificate>().is_some()
+        && !request.headers().contains_key(AUTHORIZATION);
+    let mut agents = request.headers().get_all(USER_AGENT).iter();
+    cookies(request).next().is_some() || (by_certificate && agents.any(of_browser))
 }
 
 fn cookies(request: &Request) -> impl Iterator<Item = &str> {

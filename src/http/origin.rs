@@ -8,11 +8,12 @@ use poem::http::header::{HeaderName, ORIGIN};
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Lets an unsafe method pass only where nothing says that another site is behind it. A browser's
-/// own login (`by_cookie`) has to prove it: the cookie goes along without anyone's doing.
+/// own login (`by_itself`) has to prove it: the cookie, or the certificate, goes along without
+/// anyone's doing.
 ///
 /// # Errors
 /// `Forbidden`.
-pub(super) fn check(request: &Request, site: &Site, by_cookie: bool) -> Result<()> {
+pub(super) fn check(request: &Request, site: &Site, by_itself: bool) -> Result<()> {
     if request.method().is_safe() {
         return Ok(());
     }
@@ -29,7 +30,7 @@ pub(super) fn check(request: &Request, site: &Site, by_cookie: bool) -> Result<(
             _ => return Err(foreign()),
         }
     }
-    if by_cookie && !proven {
+    if by_itself && !proven {
         return Err(foreign());
     }
     Ok(())

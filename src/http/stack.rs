@@ -87,7 +87,8 @@ impl<E: Endpoint> Stack<E> {
                 HeaderValue::from_static("Basic realm=\"wsexec\", charset=\"UTF-8\""),
             );
         }
-        headers::secure(&mut response, &id);
+        let certificate = self.settings.certificate.borrow().clone();
+        headers::secure(&mut response, &id, Some(&certificate));
         line.write(&mut response, who.as_ref(), began);
         response
     }
@@ -126,7 +127,7 @@ impl<E: Endpoint> Stack<E> {
             return Ok(health?);
         }
         let zone = Zone::of(request.uri().path());
-        origin::check(&request, &self.site, login::has_cookie(&request))?;
+        origin::check(&request, &self.site, login::comes_by_itself(&request))?;
         *who = login::identify(&request, &self.settings.service, zone).await?;
         request.set_data(Context {
             site: self.site.clone(),

@@ -1,6 +1,6 @@
 use crate::domain::{
-    By, Error, Grant, Kind, Place, Result, Role, Scopes, SessionId, Task, TokenId, User, UserId,
-    Via,
+    By, ClientCertificate, Error, Grant, Kind, Place, Result, Role, Scopes, SessionId, Task,
+    TokenId, User, UserId, Via,
 };
 use std::net::IpAddr;
 
@@ -17,6 +17,8 @@ pub struct Actor {
     from: Option<IpAddr>,
     /// When they last proved who they are, Unix seconds; none where each request proves it.
     confirmed: Option<i64>,
+    /// What their connection has shown, where that is what they are logged in by.
+    certificate: Option<ClientCertificate>,
 }
 
 /// What can be done. The permission table is [`Actor::may`].
@@ -64,6 +66,7 @@ impl Actor {
             grant: None,
             from: None,
             confirmed: None,
+            certificate: None,
         }
     }
 
@@ -79,6 +82,7 @@ impl Actor {
             }),
             from: Some(from),
             confirmed: None,
+            certificate: None,
         }
     }
 
@@ -89,6 +93,20 @@ impl Actor {
             scopes,
             ..self
         }
+    }
+
+    /// The same, for as long as this counts.
+    pub(super) fn by_certificate(self, certificate: ClientCertificate) -> Self {
+        Self {
+            certificate: Some(certificate),
+            ..self
+        }
+    }
+
+    /// Whether the certificate that they are logged in by, if they are, still counts.
+    pub(super) fn certificate_counts(&self, now: i64) -> bool {
+        let certificate = self.certificate.as_ref();
+        certificate.is_none_or(|certificate| certificate.counts(now))
     }
 
     /// The same, proven at this time and not with each request.

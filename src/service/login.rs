@@ -1,4 +1,4 @@
-use super::{Actor, Service};
+use super::{Actor, Service, certificates};
 use crate::auth::{Busy, Verdict, hash_token};
 use crate::domain::{
     By, Error, Kind, LoginMethod, Result, Scopes, Secret, User, Via, random_token,
@@ -185,6 +185,9 @@ impl Service {
     /// # Errors
     /// `Unauthenticated` where it does not; `Unavailable`.
     pub async fn still_holds(&self, actor: &Actor) -> Result<()> {
+        if !actor.certificate_counts(self.now()) {
+            return Err(certificates::ended());
+        }
         match actor.grant() {
             Some(grant) => self.inner.store.check_grant(grant, self.now()).await,
             None => Ok(()),

@@ -3,6 +3,7 @@
 
 mod actor;
 mod approvals;
+mod certificates;
 mod check;
 mod events;
 mod host_keys;

@@ -7,4 +7,7 @@ mod logins;
 mod matrix;
 mod stillness;
 mod tls;
+mod tls_acme;
+mod tls_clients;
+mod tls_reload;
 mod wire;
