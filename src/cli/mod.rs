@@ -7,6 +7,7 @@ mod failure;
 mod run;
 mod serve;
 mod settings;
+mod terminal;
 mod user;
 
 pub use failure::Failure;

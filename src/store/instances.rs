@@ -367,7 +367,7 @@ impl Store {
                 )
                 .into());
             }
-            jumps::require_unused(c, id)?;
+            jumps::require_unused(c, by, id)?;
             let act = Act {
                 action: "instance.remove",
                 object: object(id),

@@ -5,5 +5,6 @@ mod check;
 mod demo;
 mod run;
 mod serve;
+mod terminal;
 mod usage;
 mod user;

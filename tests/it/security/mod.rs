@@ -5,6 +5,7 @@ mod browsers;
 mod heads;
 mod logins;
 mod matrix;
+mod scopes;
 mod stillness;
 mod tls;
 mod tls_acme;
