@@ -1,5 +1,5 @@
 use super::word::word;
-use super::{Hop, Instance, Place, Scope};
+use super::{Hop, Instance, Place, Scope, validate};
 
 /// Where the approval of a task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,14 +71,12 @@ pub struct ApprovalVerdict {
 /// The longest comment, in characters.
 const COMMENT_MAX: usize = 1_000;
 
-/// A comment on a decision: up to 1,000 characters, no NUL.
+/// A comment on a decision: as a tag, of up to 1,000 characters.
 ///
 /// # Errors
 /// The sentence for the caller.
 pub fn comment(text: &str) -> Result<(), String> {
-    if text.contains('\0') {
-        return Err("must not hold a NUL character".into());
-    }
+    validate::tag(text)?;
     if text.chars().count() > COMMENT_MAX {
         return Err(format!("must have at most {COMMENT_MAX} characters"));
     }

@@ -3,6 +3,7 @@
 mod bodies;
 mod browsers;
 mod heads;
+mod hostile;
 mod logins;
 mod matrix;
 mod scopes;
