@@ -253,7 +253,11 @@ impl Actor {
         roles.contains(&self.role) && (!global || self.scopes.are_everything())
     }
 
-    pub(super) fn require(&self, action: Action) -> Result<()> {
+    /// For what is only shown to who may do it; each use case asks by itself.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub fn require(&self, action: Action) -> Result<()> {
         if self.may(action) {
             Ok(())
         } else {

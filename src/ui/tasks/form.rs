@@ -5,7 +5,7 @@ use crate::domain::{
     Result as Outcome, random_token,
 };
 use crate::http::{BaseUrl, Caller, Form};
-use crate::service::{Actor, Service};
+use crate::service::{Action, Actor, Service};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, lines, number, once};
@@ -159,6 +159,7 @@ pub async fn blank(
     Data(service): Data<&Service>,
     Query(begin): Query<Begin>,
 ) -> Result<Response> {
+    actor.require(Action::RunTasks)?;
     let mut typed = Typed {
         key: random_token().expose().to_owned(),
         instance: begin.instance,

@@ -60,6 +60,7 @@ fn pages() -> Vec<Page> {
     vec![
         show("/", Nothing, ALL),
         show("/confirm", Nothing, ALL),
+        show("/audit", Nothing, ADMIN),
         show("/tasks", Nothing, ALL),
         show("/tasks/new", Nothing, RUN),
         show("/tasks/:id", Task, ALL),
@@ -130,6 +131,14 @@ fn pages() -> Vec<Page> {
             (MANAGE, MANAGE),
             303,
             |_| vec![("version", "1".into()), ("state", "DEACTIVATE".into())],
+        ),
+        // It needs nobody.
+        page(
+            ("post", "/tasks/:id/approval"),
+            Task,
+            (MANAGE, MANAGE),
+            409,
+            |_| vec![("decision", "approve".into()), ("version", "1".into())],
         ),
         // Nothing was shown that could be approved.
         page(
