@@ -6,6 +6,7 @@
 
 mod allow;
 mod approvals;
+mod audit;
 mod body;
 mod change;
 mod check;
@@ -24,9 +25,16 @@ mod range;
 mod raw;
 mod refusal;
 mod rows;
+mod sessions;
 mod tasks;
+mod tokens;
+mod user_change;
+mod user_json;
+mod users;
 mod wire;
 mod word;
+
+pub use audit::{audit_line, audit_record};
 
 use crate::domain::{Order, Page};
 use crate::http::with_allow;
@@ -51,6 +59,10 @@ enum Tag {
     Output,
     /// Machines that scripts can run on.
     Instances,
+    /// Who did what.
+    Audit,
+    /// Who may log in, and with what.
+    Users,
 }
 
 /// A list.
@@ -138,6 +150,10 @@ type Api = (
     host_keys::HostKeys,
     check::Checks,
     approvals::Approvals,
+    audit::Audit,
+    users::Users,
+    tokens::Tokens,
+    sessions::Sessions,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -153,6 +169,10 @@ pub fn mount(route: Route, service: &Service) -> Route {
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
         approvals::Approvals(service.clone()),
+        audit::Audit(service.clone()),
+        users::Users(service.clone()),
+        tokens::Tokens(service.clone()),
+        sessions::Sessions(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

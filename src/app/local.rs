@@ -2,9 +2,9 @@
 
 use super::data_dir;
 use super::failed;
-use super::running::open_store;
+use super::running::{open_store, open_vault, rules};
 use crate::config::Config;
-use crate::domain::{ApprovalRules, Error, Kind, Result, SystemClock};
+use crate::domain::{Error, Kind, Result, SystemClock};
 use crate::service::Service;
 use crate::store::Access;
 use std::sync::Arc;
@@ -24,11 +24,13 @@ pub fn local<T>(config: &Config, work: impl AsyncFnOnce(Service) -> Result<T>) -
         .map_err(failed)?;
     runtime.block_on(async {
         let store = open_store(config, Access::Command).await?;
+        let vault = open_vault(config, &store).await?;
         work(Service::new(
             store,
+            vault,
             None,
             Arc::new(SystemClock),
-            ApprovalRules::default(),
+            rules(config)?,
         ))
         .await
     })

@@ -1,17 +1,18 @@
 //! The service while it runs: its parts, and the order in which they start and stop.
 
 use super::stop::{Event, StopSignals};
-use super::{data_dir, failed};
+use super::{audit, data_dir, failed};
 use crate::api;
 use crate::config::{self, Config};
-use crate::domain::{Result, Secret, SystemClock, User};
+use crate::domain::{Clock, Result, Secret, SystemClock, User};
 use crate::engine::Engine;
 use crate::http::{self, Handshake, Protocol, Server};
-use crate::service::Service;
+use crate::service::{Lifetime, Rules, Service, server_note};
 use crate::ssh::Connector;
 use crate::store::{Access, Store};
 use crate::tls::{self, Acceptor, Alpn, Certificate, Keeper};
 use crate::ui;
+use crate::vault::Vault;
 use poem::Route;
 use std::io;
 use std::net::SocketAddr;
@@ -39,24 +40,46 @@ pub(super) struct Running {
     /// Where the keeper runs.
     keeping: JoinSet<Option<()>>,
     close: CancellationToken,
+    /// What keeps counts for the audit trail, and what ends it.
+    record: JoinSet<()>,
+    record_over: CancellationToken,
 }
 
 impl Running {
     /// Starts everything, in this order: data directory, store, certificate, listening socket (so
     /// that nothing runs where one of these fails), engine, use cases, connections. It listens on
-    /// the first of the places that is free.
-    pub(super) async fn start(config: Config, places: &[SocketAddr]) -> Result<Self> {
-        let approvals = config.approvals.rules().map_err(failed)?;
+    /// the first of the places that is free. `tell` gets the first user, where one is made.
+    pub(super) async fn start(
+        config: Config,
+        places: &[SocketAddr],
+        tell: impl FnOnce(&str, &Secret) -> Result<()>,
+    ) -> Result<Self> {
+        let rules = rules(&config)?;
         let store = open_store(&config, Access::Server).await?;
+        let vault = open_vault(&config, &store).await?;
+        if let Err(without) = vault.require_key() {
+            tracing::warn!("{without}");
+        }
         let acceptor = show_certificate(&config.tls).await?;
         let listener = bind(places).await?;
         let address = listener.local_addr().map_err(failed)?;
 
         let connector = Connector::new(&config.ssh);
         let clock = Arc::new(SystemClock);
-        let engine = Engine::start(store.clone(), connector, config.engine, clock.clone()).await?;
-        let service = Service::new(store, Some(engine.clone()), clock, approvals);
-        let first_user = service.ensure_first_user().await?;
+        // Where the trail cannot be written, changes are refused, and reading goes on.
+        let started = server_note("server.start", clock.now());
+        if let Err(error) = store.note(vec![started]).await {
+            tracing::error!(%error, "cannot put the start of the server on record");
+        }
+        let engine = Engine::start(
+            (store.clone(), vault.clone()),
+            connector,
+            config.engine,
+            clock.clone(),
+        )
+        .await?;
+        let service = Service::new(store, vault, Some(engine.clone()), clock, rules);
+        let first_user = service.ensure_first_user(tell).await?;
 
         let close = CancellationToken::new();
         let settings = http::Settings {
@@ -83,6 +106,8 @@ impl Running {
             let (keeper, close) = (keeper.clone(), close.clone());
             async move { close.run_until_cancelled(keeper.run()).await }
         });
+        let (mut record, record_over) = (JoinSet::new(), CancellationToken::new());
+        record.spawn(service.clone().keep_record(record_over.clone()));
         Ok(Self {
             address,
             certificate,
@@ -93,6 +118,8 @@ impl Running {
             keeper,
             keeping,
             close,
+            record,
+            record_over,
         })
     }
 
@@ -114,6 +141,9 @@ impl Running {
             }
         }
         tracing::info!("stopping: no new work, and scripts get a while to end");
+        if let Err(error) = self.service.note_stop().await {
+            tracing::error!(%error, "cannot put the stop of the server on record");
+        }
         let engine = self.engine.clone();
         tokio::select! {
             () = engine.stop() => {}
@@ -133,6 +163,12 @@ impl Running {
             () = signals.next() => {}
         }
         self.keeping.join_next().await;
+        // Last, so that nothing is counted after it.
+        self.record_over.cancel();
+        tokio::select! {
+            _ = self.record.join_next() => {}
+            () = signals.next() => {}
+        }
         tracing::info!("stopped");
         Ok(())
     }
@@ -140,11 +176,11 @@ impl Running {
 
 /// Opens the store in a data directory that is ours alone.
 pub(super) async fn open_store(config: &Config, access: Access) -> Result<Store> {
-    let (dir, settings) = (config.data.clone(), config.store.clone());
+    let config = config.clone();
     let open = move || {
-        data_dir::ensure(&dir)?;
-        let key = data_dir::audit_key(&dir)?;
-        Store::open(&dir, &settings, key, access).map_err(failed)
+        data_dir::ensure(&config.data)?;
+        let trail = audit::trail(&config)?;
+        Store::open(&config.data, &config.store, trail, access).map_err(failed)
     };
     tokio::task::spawn_blocking(open).await.map_err(failed)?
 }
@@ -155,6 +191,27 @@ async fn show_certificate(config: &config::Tls) -> Result<Acceptor> {
     let show = move || Acceptor::new(&config, tls::ensure(&config)?);
     let shown = tokio::task::spawn_blocking(show).await.map_err(failed)?;
     shown.map_err(failed)
+}
+
+/// What the use cases have to know of `[auth]` and `[approvals]`.
+pub(super) fn rules(config: &Config) -> Result<Rules> {
+    let seconds = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
+    let auth = &config.auth;
+    Ok(Rules {
+        session: Lifetime {
+            idle: seconds(auth.session_idle),
+            absolute: seconds(auth.session_lifetime),
+        },
+        second_factor: auth.second_factor.iter().map(|it| it.0).collect(),
+        approvals: config.approvals.rules().map_err(failed)?,
+    })
+}
+
+/// Reads the master keys for the secrets of a store.
+pub(super) async fn open_vault(config: &Config, store: &Store) -> Result<Vault> {
+    let (secrets, id) = (config.secrets.clone(), store.id().to_owned());
+    let load = move || Vault::load(&secrets, &id);
+    tokio::task::spawn_blocking(load).await.map_err(failed)?
 }
 
 /// Both front ends: what is not the API's is a page.

@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand.
 
+mod audit;
 mod certs;
 mod check;
 mod demo;
@@ -38,6 +39,8 @@ enum Command {
     User(user::Arguments),
     /// Makes a private authority and a certificate for the server
     Certs(certs::Arguments),
+    /// Verifies and exports the audit trail, straight from the data directory
+    Audit(audit::Arguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
     #[command(hide = true)]
@@ -57,6 +60,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Run(arguments) => run::main(arguments),
             Command::User(arguments) => user::main(arguments),
             Command::Certs(arguments) => certs::main(arguments),
+            Command::Audit(arguments) => audit::main(arguments),
             Command::Check(arguments) => check::main(arguments),
             Command::DemoConnection(arguments) => demo::connection(arguments),
             Command::DemoExec(arguments) => demo::exec(arguments),

@@ -3,10 +3,12 @@
 //! Flags win over the environment, the environment over the file, the file over the defaults. The
 //! reading of files is in `load`; flags and the environment are laid over it by `cli`.
 
+mod auth;
 mod load;
 mod tls;
 mod validate;
 
+pub use auth::{Auth, OpenId, RoleName};
 pub use load::{ConfigError, load};
 pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
 
@@ -28,12 +30,18 @@ pub struct Config {
     pub tls: Tls,
     /// `[ssh]`
     pub ssh: Ssh,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[secrets]`
+    pub secrets: Secrets,
     /// `[engine]`
     pub engine: Engine,
     /// `[approvals]`
     pub approvals: Approvals,
     /// `[store]`
     pub store: Store,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
 }
@@ -45,9 +53,12 @@ impl Default for Config {
             http: Http::default(),
             tls: Tls::default(),
             ssh: Ssh::default(),
+            auth: Auth::default(),
+            secrets: Secrets::default(),
             engine: Engine::default(),
             approvals: Approvals::default(),
             store: Store::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }
@@ -158,6 +169,18 @@ pub struct BecomePassword {
     /// The machines that it is for, as known_hosts names hosts: `web-*`, `[10.0.0.5]:2222`. No
     /// other one gets it, whatever a task says.
     pub hosts: Vec<String>,
+}
+
+/// Where the keys are that secrets in the store are encrypted under.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Secrets {
+    /// The file that holds the master key (0600): 32 bytes as base64 or hex, as `wsexec secrets
+    /// init` makes it. `WSEXEC_MASTER_KEY` wins over it; where there is neither, the credential
+    /// `wsexec-master-key` of systemd is taken.
+    pub master_key_file: Option<PathBuf>,
+    /// The keys of before, which still open what was not yet encrypted anew.
+    pub previous_key_files: Vec<PathBuf>,
 }
 
 /// Which library speaks SSH.
@@ -272,6 +295,16 @@ impl Default for Store {
             readers: 4,
         }
     }
+}
+
+/// The audit trail's key and anchor, which are worth most on another disk than the store.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// The key of its MACs; `audit.key` in the data directory where unset.
+    pub key_file: Option<PathBuf>,
+    /// The file that says where it ends; `audit.anchor` in the data directory where unset.
+    pub anchor_file: Option<PathBuf>,
 }
 
 /// What is logged, to stderr.

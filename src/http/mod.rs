@@ -6,6 +6,7 @@
 mod bare;
 mod body;
 mod connection;
+mod form;
 mod headers;
 mod health;
 mod listener;
@@ -21,8 +22,11 @@ mod stream;
 mod watch;
 
 pub use body::{Received, read_body, too_large};
+pub use form::{FORM_TOKEN, Form, OpenForm, StepForm};
 pub use listener::{Handshake, Protocol, Server};
-pub use login::{agent, clear_session, peer, session_token, set_session};
+pub use login::{
+    agent, clear_session, clear_step, peer, session_token, set_session, set_step, step_token, tried,
+};
 pub use methods::{not_allowed, with_allow};
 pub use problem::{describe, from_poem, problem, status};
 pub use request_id::RequestId;

@@ -1,6 +1,7 @@
+use crate::auth::{form_token, same};
 use crate::domain::{
-    By, ClientCertificate, Error, Grant, Kind, Place, Result, Role, Scopes, SessionId, Task,
-    TokenId, User, UserId, Via,
+    By, ClientCertificate, Error, Grant, Kind, Place, Result, Role, Scopes, Secret, SessionId,
+    Task, TokenId, User, UserId, Via,
 };
 use std::net::IpAddr;
 
@@ -19,6 +20,8 @@ pub struct Actor {
     confirmed: Option<i64>,
     /// What their connection has shown, where that is what they are logged in by.
     certificate: Option<ClientCertificate>,
+    /// What the forms of their session carry.
+    form_token: Option<Secret>,
 }
 
 /// What can be done. The permission table is [`Actor::may`].
@@ -52,6 +55,44 @@ pub enum Action {
     OwnAccount,
 }
 
+impl Action {
+    /// Every one, in the order of the table.
+    pub const ALL: [Self; 13] = [
+        Self::ReadInstances,
+        Self::ManageInstances,
+        Self::ReviewHostKeys,
+        Self::ReadTasks,
+        Self::RunTasks,
+        Self::ManageTasks,
+        Self::ApproveTasks,
+        Self::WaiveApprovals,
+        Self::ReadIdentities,
+        Self::ManageIdentities,
+        Self::ManageUsers,
+        Self::ReadAudit,
+        Self::OwnAccount,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadInstances => "read_instances",
+            Self::ManageInstances => "manage_instances",
+            Self::ReviewHostKeys => "review_host_keys",
+            Self::ReadTasks => "read_tasks",
+            Self::RunTasks => "run_tasks",
+            Self::ManageTasks => "manage_tasks",
+            Self::ApproveTasks => "approve_tasks",
+            Self::WaiveApprovals => "waive_approvals",
+            Self::ReadIdentities => "read_identities",
+            Self::ManageIdentities => "manage_identities",
+            Self::ManageUsers => "manage_users",
+            Self::ReadAudit => "read_audit",
+            Self::OwnAccount => "own_account",
+        }
+    }
+}
+
 /// How long who uses a session is taken for whoever proved it, where something dangerous is asked
 /// for, in seconds.
 const CONFIRMED: i64 = 10 * 60;
@@ -67,6 +108,7 @@ impl Actor {
             from: None,
             confirmed: None,
             certificate: None,
+            form_token: None,
         }
     }
 
@@ -83,6 +125,7 @@ impl Actor {
             from: Some(from),
             confirmed: None,
             certificate: None,
+            form_token: None,
         }
     }
 
@@ -103,18 +146,29 @@ impl Actor {
         }
     }
 
-    /// Whether the certificate that they are logged in by, if they are, still counts.
-    pub(super) fn certificate_counts(&self, now: i64) -> bool {
-        let certificate = self.certificate.as_ref();
-        certificate.is_none_or(|certificate| certificate.counts(now))
+    /// What their connection has shown, where that is what they are logged in by.
+    pub(super) fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_ref()
     }
 
-    /// The same, proven at this time and not with each request.
-    pub(super) fn confirmed_at(self, at: i64) -> Self {
+    /// The same in a session with this cookie, proven at this time and not with each request.
+    pub(super) fn in_session(self, cookie: &Secret, confirmed: i64) -> Self {
         Self {
-            confirmed: Some(at),
+            confirmed: Some(confirmed),
+            form_token: Some(form_token(cookie)),
             ..self
         }
+    }
+
+    /// What the forms of their session carry; none where they use none.
+    pub fn form_token(&self) -> Option<&Secret> {
+        self.form_token.as_ref()
+    }
+
+    /// Whether a form with this token is one of their session.
+    pub fn has_sent(&self, token: &str) -> bool {
+        let own = self.form_token.as_ref();
+        own.is_some_and(|own| same(own.expose(), token))
     }
 
     /// The login name, for the record and for the pages.
@@ -148,11 +202,17 @@ impl Actor {
         }
     }
 
+    /// By what they are let in, where they are.
     pub(super) fn grant(&self) -> Option<Grant> {
         self.grant
     }
 
-    pub(super) fn scopes(&self) -> &Scopes {
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        self.from
+    }
+
+    /// On what: all of them have to hold.
+    pub fn scopes(&self) -> &Scopes {
         &self.scopes
     }
 
@@ -193,7 +253,11 @@ impl Actor {
         roles.contains(&self.role) && (!global || self.scopes.are_everything())
     }
 
-    pub(super) fn require(&self, action: Action) -> Result<()> {
+    /// For what every use case asks first, and a page that only offers it.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub fn require(&self, action: Action) -> Result<()> {
         if self.may(action) {
             Ok(())
         } else {
@@ -214,6 +278,27 @@ impl Actor {
                 "Confirm who you are first: this is asked again for what is dangerous.",
             )),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// For what makes or changes what its owner is let in with: no token begets another, and none
+    /// outlives its revocation by what it has set.
+    pub(super) fn require_no_token(&self) -> Result<()> {
+        match self.token() {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                Kind::Forbidden,
+                "An API token may not change what its owner logs in with. Use a password or a session.",
+            )),
+        }
+    }
+
+    /// For what belongs to a user: one's own, or, for who manages users, anybody's. Gives whose it
+    /// has to be; none for anybody's.
+    pub(super) fn owner(&self) -> Option<UserId> {
+        match self.may(Action::ManageUsers) {
+            true => None,
+            false => self.user(),
         }
     }
 

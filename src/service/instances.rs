@@ -119,7 +119,7 @@ impl Service {
         let keeps = !actor.may(Action::WaiveApprovals);
         ByLaw {
             by: actor.by(self.now()),
-            keeps: keeps.then(|| self.inner.approvals.clone()),
+            keeps: keeps.then(|| self.inner.rules.approvals.clone()),
         }
     }
 

@@ -3,14 +3,14 @@ use crate::domain::{
     Error, Field, Instance, InstanceChange, InstanceId, InstanceState, Labels, Mode, NewInstance,
     Result as Outcome, labels_from, random_token,
 };
-use crate::http::{BaseUrl, Caller};
-use crate::service::{Actor, Service};
+use crate::http::{BaseUrl, Caller, Form};
+use crate::service::{Action, Actor, Service};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, if_version, lines, number, once};
 use crate::ui::page::{self, Section, Shell};
 use askama::Template;
-use poem::web::{Data, Form, Path};
+use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
 
@@ -194,6 +194,7 @@ impl EditPage {
 
 #[handler]
 pub async fn blank(Caller(actor): Caller, BaseUrl(base): BaseUrl) -> Result<Response> {
+    actor.require(Action::ManageInstances)?;
     let typed = Typed {
         key: random_token().expose().to_owned(),
         port: "22".to_owned(),
@@ -245,6 +246,7 @@ pub async fn edit(
     Path(id): Path<String>,
 ) -> Result<Response> {
     let now = service.instance(&actor, id_of(&id)?).await?;
+    actor.require(Action::ManageInstances)?;
     let seat = Seat {
         actor: &actor,
         base: &base,

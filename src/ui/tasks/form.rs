@@ -4,15 +4,15 @@ use crate::domain::{
     Error, Field, Instance, InstanceFilter, InstanceId, InstanceState, NewTask, Page,
     Result as Outcome, random_token,
 };
-use crate::http::{BaseUrl, Caller};
-use crate::service::{Actor, Service};
+use crate::http::{BaseUrl, Caller, Form};
+use crate::service::{Action, Actor, Service};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, lines, number, once};
 use crate::ui::page::{self, Section, Shell};
 use askama::Template;
 use poem::http::StatusCode;
-use poem::web::{Data, Form, Query};
+use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +159,7 @@ pub async fn blank(
     Data(service): Data<&Service>,
     Query(begin): Query<Begin>,
 ) -> Result<Response> {
+    actor.require(Action::RunTasks)?;
     let mut typed = Typed {
         key: random_token().expose().to_owned(),
         instance: begin.instance,

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod browsers;
+mod forgery;
 mod heads;
 mod hostile;
 mod logins;
