@@ -3,6 +3,7 @@
 mod bodies;
 mod browsers;
 mod forgery;
+mod headers;
 mod heads;
 mod hostile;
 mod logins;
