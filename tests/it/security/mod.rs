@@ -4,6 +4,7 @@ mod audit;
 mod bodies;
 mod browsers;
 mod forgery;
+mod headers;
 mod heads;
 mod hostile;
 mod logins;

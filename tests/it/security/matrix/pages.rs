@@ -88,6 +88,14 @@ fn pages() -> Vec<Page> {
             303,
             none,
         ),
+        page(
+            ("post", "/tasks/:id/approval"),
+            Task,
+            (MANAGE, MANAGE),
+            // The form's version is that of no task.
+            412,
+            |_| vec![("decision", "approve".into())],
+        ),
         page(("post", "/tasks/:id/rerun"), Task, (RUN, RUN), 303, |_| {
             vec![key()]
         }),
