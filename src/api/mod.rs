@@ -13,6 +13,8 @@ mod conditional;
 mod document;
 mod events;
 mod host_keys;
+mod identities;
+mod identity_change;
 mod input;
 mod instance_change;
 mod instance_json;
@@ -62,6 +64,8 @@ enum Tag {
     Audit,
     /// Who may log in, and with what.
     Users,
+    /// Keys and secrets that are kept by name.
+    Identities,
 }
 
 /// A list.
@@ -152,6 +156,7 @@ type Api = (
     users::Users,
     tokens::Tokens,
     sessions::Sessions,
+    identities::Identities,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -170,6 +175,7 @@ pub fn mount(route: Route, service: &Service) -> Route {
         users::Users(service.clone()),
         tokens::Tokens(service.clone()),
         sessions::Sessions(service.clone()),
+        identities::Identities(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

@@ -9,6 +9,7 @@ mod confirm;
 mod events;
 mod hold;
 mod host_keys;
+mod identities;
 mod instances;
 mod login;
 mod output;
