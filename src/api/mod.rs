@@ -5,6 +5,7 @@
 //! streams (`body`, `rows`, `raw`, `events`).
 
 mod allow;
+mod approvals;
 mod audit;
 mod body;
 mod change;
@@ -157,6 +158,7 @@ type Api = (
     tokens::Tokens,
     sessions::Sessions,
     identities::Identities,
+    approvals::Approvals,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -176,6 +178,7 @@ pub fn mount(route: Route, service: &Service) -> Route {
         tokens::Tokens(service.clone()),
         sessions::Sessions(service.clone()),
         identities::Identities(service.clone()),
+        approvals::Approvals(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

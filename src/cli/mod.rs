@@ -9,6 +9,7 @@ mod run;
 mod serve;
 mod session;
 mod settings;
+mod terminal;
 mod token;
 mod user;
 

@@ -41,6 +41,7 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/tasks/new", get(tasks::blank).post(tasks::create))
         .at("/tasks/:id", get(tasks::detail))
         .at("/tasks/:id/cancel", post(tasks::cancel))
+        .at("/tasks/:id/approval", post(tasks::decide))
         .at("/tasks/:id/rerun", post(tasks::rerun))
         .at("/tasks/:id/delete", post(tasks::delete))
         .at("/instances", get(instances::index))

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod run;
 mod serve;
+mod terminal;
 mod token;
 mod usage;
 mod user;

@@ -6,8 +6,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Every route of the contract.
-const ROUTES: [(&str, &str); 34] = [
+const ROUTES: [(&str, &str); 36] = [
     ("get", "/wsexec/audit"),
+    ("get", "/wsexec/tasks/{id}/approval"),
+    ("put", "/wsexec/tasks/{id}/approval"),
     ("get", "/wsexec/tasks/{id}/attempts"),
     ("get", "/wsexec/tasks"),
     ("post", "/wsexec/tasks"),

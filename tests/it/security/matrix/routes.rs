@@ -206,6 +206,23 @@ fn rows() -> Vec<Row> {
         ),
         own("delete", "/wsexec/sessions/{id}", Session, 200, nothing),
     ]);
+    // None of these tasks needs anybody.
+    rows.extend([
+        row(
+            ("get", "/wsexec/tasks/{id}/approval"),
+            Task,
+            (ALL, ALL),
+            404,
+            nothing,
+        ),
+        row(
+            ("put", "/wsexec/tasks/{id}/approval"),
+            Task,
+            (MANAGE, MANAGE),
+            409,
+            |_| json!({"decision": "approve"}),
+        ),
+    ]);
     rows
 }
 
