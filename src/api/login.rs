@@ -19,6 +19,17 @@ const BASIC: MetaSecurityScheme = MetaSecurityScheme {
     openid_connect_url: None,
 };
 
+const BEARER: MetaSecurityScheme = MetaSecurityScheme {
+    ty: "http",
+    description: Some("An API token (RFC 6750), made at `/wsexec/tokens`."),
+    name: None,
+    key_in: None,
+    scheme: Some("bearer"),
+    bearer_format: Some("wsx_..."),
+    flows: None,
+    openid_connect_url: None,
+};
+
 const SESSION: MetaSecurityScheme = MetaSecurityScheme {
     ty: "apiKey",
     description: Some(
@@ -39,11 +50,12 @@ impl<'a> ApiExtractor<'a> for Login {
 
     fn register(registry: &mut Registry) {
         registry.create_security_scheme("basic", BASIC);
+        registry.create_security_scheme("bearer", BEARER);
         registry.create_security_scheme("session", SESSION);
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        vec!["basic", "session"]
+        vec!["basic", "bearer", "session"]
     }
 
     async fn from_request(

@@ -5,6 +5,7 @@
 //! streams (`body`, `rows`, `raw`, `events`).
 
 mod allow;
+mod audit;
 mod body;
 mod change;
 mod check;
@@ -25,9 +26,16 @@ mod range;
 mod raw;
 mod refusal;
 mod rows;
+mod sessions;
 mod tasks;
+mod tokens;
+mod user_change;
+mod user_json;
+mod users;
 mod wire;
 mod word;
+
+pub use audit::{audit_line, audit_record};
 
 use crate::domain::{Order, Page};
 use crate::http::with_allow;
@@ -54,6 +62,10 @@ enum Tag {
     Instances,
     /// Keys and secrets that are kept by name.
     Identities,
+    /// Who did what.
+    Audit,
+    /// Who may log in, and with what.
+    Users,
 }
 
 /// A list.
@@ -141,6 +153,10 @@ type Api = (
     host_keys::HostKeys,
     check::Checks,
     identities::Identities,
+    audit::Audit,
+    users::Users,
+    tokens::Tokens,
+    sessions::Sessions,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -156,6 +172,10 @@ pub fn mount(route: Route, service: &Service) -> Route {
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
         identities::Identities(service.clone()),
+        audit::Audit(service.clone()),
+        users::Users(service.clone()),
+        tokens::Tokens(service.clone()),
+        sessions::Sessions(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

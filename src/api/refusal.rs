@@ -42,6 +42,12 @@ statuses! {
     Change: 400, 404, 408, 409, 412, 413, 415;
     /// One thing is removed.
     Remove: 400, 404, 409, 412;
+    /// A user or a token is made.
+    Add: 400, 404, 408, 409, 413, 415;
+    /// What is one's own is changed.
+    Own: 400, 404, 408, 413, 415;
+    /// A token or a session is ended.
+    Revoke: 400, 404;
     /// Raw output is read.
     Raw: 400, 404, 409, 416;
 }
@@ -54,9 +60,9 @@ fn description(status: u16) -> &'static str {
         400 => "A parameter or a member of the body is wrong; `errors` names each.",
         401 => "No login, or a wrong one.",
         403 => "This user may not do this, or the request comes from another site.",
-        404 => "There is no such task or instance.",
+        404 => "There is no such thing, or it may not be seen.",
         408 => "The body came too slowly.",
-        409 => "The state of the task or instance forbids it.",
+        409 => "What there is forbids it.",
         412 => "Somebody else was faster: none of the versions in `If-Match` is the present one.",
         413 => "The body is larger than the limit.",
         415 => "The body is not `application/json`.",

@@ -61,7 +61,7 @@ fn metadata(dir: &Path) -> Result<Metadata> {
     })
 }
 
-fn is_ours(found: &Metadata) -> bool {
+pub(super) fn is_ours(found: &Metadata) -> bool {
     let me = rustix::process::geteuid();
     found.uid() == me.as_raw() || me.is_root()
 }
@@ -91,7 +91,10 @@ pub(super) fn write_secret(path: &Path, secret: &Secret) -> Result<()> {
         let mut file = File::from(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?);
         file.write_all(secret.expose().as_bytes())?;
         file.write_all(b"\n")?;
-        file.sync_all()
+        file.sync_all()?;
+        // Its name too is there after a loss of power.
+        path.parent()
+            .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     };
     write().map_err(|e| {
         Error::unavailable(format!("Cannot write {}: {e}.", path.display()), 1).caused_by(e)
@@ -106,24 +109,5 @@ pub(super) fn remove(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
         _ => Ok(()),
-    }
-}
-
-/// The key that the audit trail's MACs are made with: made where there is none.
-///
-/// # Errors
-/// `Unavailable` where it can be neither read nor written.
-pub(super) fn audit_key(dir: &Path) -> Result<Secret> {
-    let path = dir.join("audit.key");
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Secret::new(text.trim_end())),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            let key = crate::domain::random_token();
-            write_secret(&path, &key)?;
-            Ok(key)
-        }
-        Err(e) => {
-            Err(Error::unavailable(format!("Cannot read {}: {e}.", path.display()), 1).caused_by(e))
-        }
     }
 }

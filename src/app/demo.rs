@@ -67,7 +67,7 @@ async fn show(home: &TempDir, machine: &DemoServer, signals: &mut StopSignals) -
     // The usual port where it is free, so that the README's lines work.
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let places = [loopback(8443), loopback(0)];
-    let running = Running::start(settings(home, machine), &places).await?;
+    let running = Running::start(settings(home, machine), &places, |_, _| Ok(())).await?;
     if let Some((user, password)) = &running.first_user {
         let login = format!(
             "machine 127.0.0.1 login {} password {}",
@@ -102,6 +102,7 @@ fn settings(home: &Path, machine: &DemoServer) -> Config {
         tls: config::Tls {
             cert: home.join("wsexec.crt"),
             key: home.join("wsexec.key"),
+            ..config::Tls::default()
         },
         ssh: config::Ssh {
             identities: vec![machine.identity()],

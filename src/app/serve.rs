@@ -25,7 +25,8 @@ pub fn serve(config: Config) -> Result<()> {
         let mut signals = StopSignals::listen()?;
         let data = config.data.clone();
         let place = config.http.listen;
-        let running = Running::start(config, &[place]).await?;
+        let told = |name: &str, password: &Secret| tell(&data, name, password);
+        let running = Running::start(config, &[place], told).await?;
         let certificate = &running.certificate;
         tracing::info!(
             file = %certificate.path().display(),
@@ -33,9 +34,6 @@ pub fn serve(config: Config) -> Result<()> {
             sha256 = certificate.fingerprint(),
             "certificate"
         );
-        if let Some((user, password)) = &running.first_user {
-            tell(&data, &user.name, password)?;
-        }
         announce(&format!("wsexec ready https://{}", running.address));
         running.until_stopped(&mut signals).await
     })

@@ -14,6 +14,9 @@ const LANES: u32 = 1;
 /// resident. glibc gives back at once what is larger than 32 MiB; of anything smaller it learns to
 /// keep it (mallopt(3), `M_MMAP_THRESHOLD`).
 const GIVEN_BACK: usize = 33 * 1024;
+/// The least that zxcvbn has to say of a new password, of 0 to 4: no common password, no pattern
+/// with which 10^8 guesses find it.
+const LEAST: zxcvbn::Score = zxcvbn::Score::Three;
 /// Checks that wait for their turn; more are refused before anything is hashed.
 const QUEUE: usize = 32;
 
@@ -62,13 +65,23 @@ impl Passwords {
         }
     }
 
-    /// The PHC string of a new password.
+    /// The PHC string of a new password; none where it is too easy to guess for whoever knows these
+    /// words.
     ///
     /// # Errors
     /// [`Busy`].
-    pub async fn hash(&self, password: &Secret) -> Result<Secret, Busy> {
+    pub async fn hash(
+        &self,
+        password: &Secret,
+        words: Vec<String>,
+    ) -> Result<Option<Secret>, Busy> {
         let password = password.clone();
-        self.work(move |area| make(&password, area)).await
+        self.work(move |area| {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let hard = zxcvbn::zxcvbn(password.expose(), &words).score() >= LEAST;
+            hard.then(|| make(&password, area))
+        })
+        .await
     }
 
     /// Checks a password. Without a hash, for a user that does not exist, it costs the same and is
@@ -186,22 +199,43 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_password_of_a_known_user_is_right() {
         let passwords = Passwords::new();
-        let password = Secret::new("correct horse");
-        let hash = passwords.hash(&password).await.unwrap();
+        let password = Secret::new("correct horse battery");
+        let hash = passwords
+            .hash(&password, Vec::new())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(matches!(
             passwords.verify(&password, Some(&hash)).await,
             Ok(Verdict::Right { upgrade: None })
         ));
-        for (password, hash) in [("wrong", Some(&hash)), ("correct horse", None)] {
+        for (password, hash) in [("wrong", Some(&hash)), ("correct horse battery", None)] {
             let verdict = passwords.verify(&Secret::new(password), hash).await;
             assert!(matches!(verdict, Ok(Verdict::Wrong)));
         }
     }
 
     #[tokio::test]
+    async fn what_is_easy_to_guess_gets_no_hash() {
+        let passwords = Passwords::new();
+        for (password, hard) in [
+            ("password1234", false),
+            ("qwertyuiop12", false),
+            ("aaaaaaaaaaaaaaaa", false),
+            ("wsexec-antoine", false),
+            ("correct horse battery", true),
+            ("\u{e9}t\u{e9} \u{1f409} \u{4f60}\u{597d} 7 nuages", true),
+        ] {
+            let words = vec!["antoine".into(), "wsexec".into()];
+            let made = passwords.hash(&Secret::new(password), words).await;
+            assert_eq!(made.unwrap().is_some(), hard, "{password}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_weaker_hash_is_upgraded_when_its_password_is_shown() {
         let passwords = Passwords::new();
-        let password = Secret::new("correct horse");
+        let password = Secret::new("correct horse battery");
         // m = 8 MiB, t = 1
         let salt = random_bytes::<16>();
         let mut area = Vec::new();

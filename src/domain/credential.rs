@@ -172,6 +172,45 @@ pub struct Token {
     pub used_from: Option<String>,
 }
 
+/// What somebody asks for who wants a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// See [`Token::name`].
+    pub name: String,
+    /// See [`Token::role`]; the owner's where it is not said.
+    pub role: Option<Role>,
+    /// See [`Token::scope`].
+    pub scope: Scope,
+    /// See [`Token::expires`]; after 90 days where it is not said.
+    pub expires: Option<Expiry>,
+}
+
+/// When something ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// At this time, Unix seconds.
+    At(i64),
+    /// In so many seconds.
+    In(i64),
+}
+
+impl TokenRequest {
+    /// How long a token lives unless that is said, in seconds.
+    pub const USUAL: i64 = 90 * 24 * 60 * 60;
+    /// How long it lives at most.
+    pub const LONGEST: i64 = 366 * 24 * 60 * 60;
+
+    /// When it ends, seen from now; none where that is past or too far away.
+    pub fn expires(&self, now: i64) -> Option<i64> {
+        let at = match self.expires {
+            Some(Expiry::At(at)) => at,
+            Some(Expiry::In(seconds)) => now.saturating_add(seconds),
+            None => now + Self::USUAL,
+        };
+        (at > now && at - now <= Self::LONGEST).then_some(at)
+    }
+}
+
 /// What is needed to make a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewToken {

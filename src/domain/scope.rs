@@ -82,6 +82,18 @@ impl Scope {
         self.rules.is_empty()
     }
 
+    /// The first rule that names what no rule of `wider` allows. What `wider` forbids is not looked
+    /// at: where both have to hold, it stays forbidden.
+    pub fn first_beyond(&self, wider: &Self) -> Option<String> {
+        let allows = |scope: &Self| scope.rules.iter().any(|rule| !rule.forbids);
+        if !allows(wider) {
+            return None;
+        }
+        let covered = |rule: &&Rule| wider.rules.iter().any(|by| by.covers(rule));
+        let mut own = self.rules.iter().filter(|rule| !rule.forbids);
+        own.find(|rule| !covered(rule)).map(ToString::to_string)
+    }
+
     /// Whether anything on this instance is in the scope.
     pub fn sees(&self, place: Place) -> bool {
         let mut allowed = self.rules.iter().filter(|rule| !rule.forbids).peekable();
@@ -143,6 +155,29 @@ impl Rule {
             on,
         })
     }
+
+    /// Whether it allows all that another one allows.
+    fn covers(&self, other: &Self) -> bool {
+        !self.forbids
+            && covers(&self.login, &other.login)
+            && match (&self.on, &other.on) {
+                (Selector::Host(all), _) if all == "*" => true,
+                (Selector::Id(a), Selector::Id(b)) => a == b,
+                (Selector::Host(a), Selector::Host(b)) => covers(a, b),
+                (Selector::Label(k, a), Selector::Label(l, b)) => k == l && covers(a, b),
+                _ => false,
+            }
+    }
+}
+
+/// Whether a pattern fits whatever another one fits: all that it does to what `*` may be is seen
+/// with nothing there, and with more there than it has `?`.
+fn covers(pattern: &str, other: &str) -> bool {
+    let longer = "\u{1}".repeat(RULE_MAX + 1);
+    ["", &longer].into_iter().all(|any| {
+        let text = other.replace('?', "\u{1}").replace('*', any);
+        wildcard(pattern, &text)
+    })
 }
 
 impl fmt::Display for Rule {
@@ -187,6 +222,11 @@ impl Scopes {
         let scopes = text.split('\n').filter(|line| !line.is_empty());
         let scopes = scopes.map(|line| Scope::parse(line.split(' ')));
         Ok(Self::new(scopes.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// The rules of each.
+    pub fn rules(&self) -> Vec<Vec<String>> {
+        self.0.iter().map(Scope::rules).collect()
     }
 
     /// Whether they narrow nothing.
@@ -257,6 +297,37 @@ mod tests {
         ] {
             assert!(Scope::parse([bad]).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_narrower_scope_names_nothing_that_the_wider_one_does_not_allow() {
+        let scope = |rules: &[&str]| Scope::parse(rules.iter().copied()).unwrap();
+        let wide = scope(&["deploy@web-*", "*@env=prod", "ann@#3", "!root@*"]);
+        for narrow in [
+            &["deploy@web-1"][..],
+            &["deploy@web-1*", "deploy@WEB-??"],
+            &["root@env=prod", "ann@env=prod"],
+            &["ann@#3", "!ann@#3"],
+            &["!deploy@web-2"],
+            &[],
+        ] {
+            assert_eq!(scope(narrow).first_beyond(&wide), None, "{narrow:?}");
+        }
+        for beyond in [
+            "ann@web-1",
+            "deploy@*",
+            "deploy@web*",
+            "deploy@?eb-1",
+            "ann@#4",
+            "ann@env=*",
+            "ann@env=test",
+            "deploy@#1",
+            "*@#3",
+        ] {
+            let found = scope(&["deploy@web-1", beyond]).first_beyond(&wide);
+            assert_eq!(found.as_deref(), Some(beyond));
+        }
+        assert_eq!(scope(&["x@y"]).first_beyond(&scope(&["!root@*"])), None);
     }
 
     #[test]

@@ -69,6 +69,21 @@ pub struct User {
     pub version: i64,
 }
 
+/// What is needed to add a user.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// See [`User::name`].
+    pub name: String,
+    /// See [`User::role`].
+    pub role: Role,
+    /// See [`User::scope`].
+    pub scope: Scope,
+    /// The password; none where it logs in by other means.
+    pub password: Option<Secret>,
+    /// See [`User::subject`].
+    pub subject: Option<String>,
+}
+
 /// A partial update of a user: what is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {

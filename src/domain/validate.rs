@@ -7,7 +7,10 @@ const SCRIPT_MAX: usize = 120_000;
 const NAME_MAX: usize = 255;
 const TAG_MAX: usize = 4_096;
 const USER_MAX: usize = 64;
-const PASSWORD_MAX: usize = 1_024;
+/// OWASP ASVS 5.0, 6.2.1 and 6.2.9.
+const PASSWORD_MIN: usize = 12;
+const PASSWORD_MAX: usize = 256;
+const SUBJECT_MAX: usize = 255;
 /// The longest script that goes to its interpreter as a file, in bytes.
 const SCRIPT_FILE_MAX: usize = 4 * 1024 * 1024;
 /// The longest standard input, in bytes.
@@ -247,13 +250,22 @@ fn account(text: &str, also: &str) -> Check {
     require(!text.starts_with('-'), "must not begin with -")
 }
 
-/// A password to be: 1 to 1,024 bytes without control characters, which HTTP basic cannot carry
-/// (RFC 7617 section 2).
-pub fn new_password(text: &str) -> Check {
-    require(!text.is_empty(), "must not be empty")?;
+/// A subject at an OpenID provider: 1 to 255 visible ASCII characters (OpenID Connect Core 1.0
+/// section 2).
+pub fn subject(text: &str) -> Check {
     require(
-        text.len() <= PASSWORD_MAX,
-        format!("must have at most {PASSWORD_MAX} bytes"),
+        (1..=SUBJECT_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()),
+        format!("must have 1 to {SUBJECT_MAX} visible ASCII characters"),
+    )
+}
+
+/// A password to be: 12 to 256 characters, whatever they are but control characters, which HTTP
+/// basic cannot carry (RFC 7617 section 2).
+pub fn new_password(text: &str) -> Check {
+    let length = text.chars().count();
+    require(
+        (PASSWORD_MIN..=PASSWORD_MAX).contains(&length),
+        format!("must have {PASSWORD_MIN} to {PASSWORD_MAX} characters"),
     )?;
     require(
         !text.chars().any(char::is_control),

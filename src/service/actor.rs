@@ -1,6 +1,7 @@
+use crate::auth::{form_token, same};
 use crate::domain::{
-    By, Error, Grant, Kind, Place, Result, Role, Scopes, SessionId, Task, TokenId, User, UserId,
-    Via,
+    By, ClientCertificate, Error, Grant, Kind, Place, Result, Role, Scopes, Secret, SessionId,
+    Task, TokenId, User, UserId, Via,
 };
 use std::net::IpAddr;
 
@@ -17,6 +18,10 @@ pub struct Actor {
     from: Option<IpAddr>,
     /// When they last proved who they are, Unix seconds; none where each request proves it.
     confirmed: Option<i64>,
+    /// What their connection has shown, where that is what they are logged in by.
+    certificate: Option<ClientCertificate>,
+    /// What the forms of their session carry.
+    form_token: Option<Secret>,
 }
 
 /// What can be done. The permission table is [`Actor::may`].
@@ -48,6 +53,42 @@ pub enum Action {
     OwnAccount,
 }
 
+impl Action {
+    /// Every one, in the order of the table.
+    pub const ALL: [Self; 12] = [
+        Self::ReadInstances,
+        Self::ManageInstances,
+        Self::ReviewHostKeys,
+        Self::ReadTasks,
+        Self::RunTasks,
+        Self::ManageTasks,
+        Self::ApproveTasks,
+        Self::ReadIdentities,
+        Self::ManageIdentities,
+        Self::ManageUsers,
+        Self::ReadAudit,
+        Self::OwnAccount,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadInstances => "read_instances",
+            Self::ManageInstances => "manage_instances",
+            Self::ReviewHostKeys => "review_host_keys",
+            Self::ReadTasks => "read_tasks",
+            Self::RunTasks => "run_tasks",
+            Self::ManageTasks => "manage_tasks",
+            Self::ApproveTasks => "approve_tasks",
+            Self::ReadIdentities => "read_identities",
+            Self::ManageIdentities => "manage_identities",
+            Self::ManageUsers => "manage_users",
+            Self::ReadAudit => "read_audit",
+            Self::OwnAccount => "own_account",
+        }
+    }
+}
+
 /// How long who uses a session is taken for whoever proved it, where something dangerous is asked
 /// for, in seconds.
 const CONFIRMED: i64 = 10 * 60;
@@ -62,6 +103,8 @@ impl Actor {
             grant: None,
             from: None,
             confirmed: None,
+            certificate: None,
+            form_token: None,
         }
     }
 
@@ -77,6 +120,8 @@ impl Actor {
             }),
             from: Some(from),
             confirmed: None,
+            certificate: None,
+            form_token: None,
         }
     }
 
@@ -89,12 +134,37 @@ impl Actor {
         }
     }
 
-    /// The same, proven at this time and not with each request.
-    pub(super) fn confirmed_at(self, at: i64) -> Self {
+    /// The same, for as long as this counts.
+    pub(super) fn by_certificate(self, certificate: ClientCertificate) -> Self {
         Self {
-            confirmed: Some(at),
+            certificate: Some(certificate),
             ..self
         }
+    }
+
+    /// What their connection has shown, where that is what they are logged in by.
+    pub(super) fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_ref()
+    }
+
+    /// The same in a session with this cookie, proven at this time and not with each request.
+    pub(super) fn in_session(self, cookie: &Secret, confirmed: i64) -> Self {
+        Self {
+            confirmed: Some(confirmed),
+            form_token: Some(form_token(cookie)),
+            ..self
+        }
+    }
+
+    /// What the forms of their session carry; none where they use none.
+    pub fn form_token(&self) -> Option<&Secret> {
+        self.form_token.as_ref()
+    }
+
+    /// Whether a form with this token is one of their session.
+    pub fn has_sent(&self, token: &str) -> bool {
+        let own = self.form_token.as_ref();
+        own.is_some_and(|own| same(own.expose(), token))
     }
 
     /// The login name, for the record and for the pages.
@@ -128,11 +198,17 @@ impl Actor {
         }
     }
 
+    /// By what they are let in, where they are.
     pub(super) fn grant(&self) -> Option<Grant> {
         self.grant
     }
 
-    pub(super) fn scopes(&self) -> &Scopes {
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        self.from
+    }
+
+    /// On what: all of them have to hold.
+    pub fn scopes(&self) -> &Scopes {
         &self.scopes
     }
 
@@ -193,6 +269,27 @@ impl Actor {
                 "Confirm who you are first: this is asked again for what is dangerous.",
             )),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// For what makes or changes what its owner is let in with: no token begets another, and none
+    /// outlives its revocation by what it has set.
+    pub(super) fn require_no_token(&self) -> Result<()> {
+        match self.token() {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                Kind::Forbidden,
+                "An API token may not change what its owner logs in with. Use a password or a session.",
+            )),
+        }
+    }
+
+    /// For what belongs to a user: one's own, or, for who manages users, anybody's. Gives whose it
+    /// has to be; none for anybody's.
+    pub(super) fn owner(&self) -> Option<UserId> {
+        match self.may(Action::ManageUsers) {
+            true => None,
+            false => self.user(),
         }
     }
 

@@ -1,19 +1,16 @@
 use super::{Actor, Service};
-use crate::auth::{Busy, Verdict, hash_token};
+use crate::auth::{Busy, Verdict, hash_token, is_api_token};
 use crate::domain::{
     By, Error, Kind, LoginMethod, Result, Scopes, Secret, User, Via, random_token,
 };
-use crate::store::{Lifetime, NewSession, UserKey};
+use crate::store::{NewSession, UserKey};
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// How long a page's session lives: 8 hours without a request, 7 days in all.
-pub(super) const SESSION: Lifetime = Lifetime {
-    idle: 8 * 60 * 60,
-    absolute: 7 * 24 * 60 * 60,
-};
 /// A session or a token is marked as used at most so often, in seconds: reading is not a write.
 const SEEN_EVERY: i64 = 60;
+/// What stands for the name of who shows an unknown token: no user can have it.
+const NO_NAME: &str = "";
 
 impl Service {
     /// Checks a name and a password that come with each request. What was right before costs no
@@ -21,9 +18,18 @@ impl Service {
     ///
     /// # Errors
     /// `Unauthenticated` where they are wrong, at the same cost and in the same words for unknown
-    /// users; `TooMany` where this network guesses, or more checks wait than can be queued.
+    /// users, or where the user has a second factor; `TooMany` where this network guesses, or more
+    /// checks wait than can be queued.
     pub async fn authenticate(&self, name: &str, password: &Secret, from: IpAddr) -> Result<Actor> {
         let (user, checked) = self.check_password(name, password, from).await?;
+        if user.second_factor || self.needs_second_factor(&user) {
+            // The password alone would get round the code.
+            return Err(Error::new(
+                Kind::Unauthenticated,
+                "This user has a second factor, which HTTP basic cannot ask for. Log in with an API \
+                 token (Authorization: Bearer), made at /wsexec/tokens or on the page of one's account.",
+            ));
+        }
         let actor = Actor::logged_in(&user, Via::Password, from);
         if checked {
             let by = actor.by(self.now());
@@ -49,23 +55,24 @@ impl Service {
         {
             return Ok((user.clone(), false));
         }
-        if let Some(wait) = it.throttle.wait(from, name, Instant::now()) {
-            let seconds = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
-            return Err(Error::new(
-                Kind::TooMany,
-                "Too many wrong passwords. Wait, then try again.",
-            )
-            .retry_after_seconds(seconds));
-        }
         let none = Secret::new("");
         let login = it
             .verified
             .tag(name, password, hash.as_ref().unwrap_or(&none));
-        let check = it.passwords.verify(password, hash.as_ref());
-        let verdict = it.checks.join(login, check).await.map_err(busy)?;
-        match (verdict, user, hash) {
+        // Who sends the same at once shares one check, and that is one try.
+        let check = async {
+            let admitted = it.throttle.admit(from, name, Instant::now());
+            admitted.map_err(NotNow::Guessing)?;
+            let verdict = it.passwords.verify(password, hash.as_ref()).await;
+            match &verdict {
+                Ok(Verdict::Right { .. }) => it.throttle.succeeded(from, name, Instant::now()),
+                Err(Busy) => it.throttle.spare(from, name, Instant::now()),
+                Ok(Verdict::Wrong) => {}
+            }
+            verdict.map_err(NotNow::from)
+        };
+        match (it.checks.join(login, check).await?, user, hash) {
             (Verdict::Right { upgrade }, Some(user), Some(hash)) => {
-                it.throttle.succeeded(from, name);
                 let hash = match upgrade {
                     Some(stronger) => {
                         it.store
@@ -78,26 +85,8 @@ impl Service {
                 it.verified.insert(name, password, &hash);
                 Ok((user, true))
             }
-            (Verdict::Right { .. } | Verdict::Wrong, _, _) => {
-                it.throttle.failed(from, name, Instant::now());
-                Err(wrong())
-            }
+            (Verdict::Right { .. } | Verdict::Wrong, _, _) => Err(wrong()),
         }
-    }
-
-    /// Logs in for the pages: gives the cookie's value, 43 characters of URL-safe base64.
-    ///
-    /// # Errors
-    /// As [`Service::authenticate`].
-    pub async fn open_session(
-        &self,
-        name: &str,
-        password: &Secret,
-        (from, agent): (IpAddr, String),
-    ) -> Result<Secret> {
-        let (user, _) = self.check_password(name, password, from).await?;
-        self.begin_session(&user, LoginMethod::Password, (from, agent))
-            .await
     }
 
     /// A session of a user whose login has succeeded.
@@ -120,7 +109,12 @@ impl Service {
             from: Some(from),
             ..By::server(self.now())
         };
-        match self.inner.store.open_session(new, SESSION, by).await? {
+        match self
+            .inner
+            .store
+            .open_session(new, self.inner.rules.session, by)
+            .await?
+        {
             Some(_) => Ok(token),
             // Removed or changed between the check and now.
             None => Err(wrong()),
@@ -133,9 +127,14 @@ impl Service {
     /// `Unavailable` where the store does not answer.
     pub async fn session(&self, token: &Secret, from: IpAddr) -> Result<Option<Actor>> {
         let (hash, now) = (hash_token(token), self.now());
-        let Some((session, user)) = self.inner.store.session(hash, SESSION, now).await? else {
+        let life = self.inner.rules.session;
+        let Some((session, user)) = self.inner.store.session(hash, life, now).await? else {
             return Ok(None);
         };
+        // It began before the role needed more.
+        if self.needs_second_factor(&user) && session.method == LoginMethod::Password {
+            return Ok(None);
+        }
         if now - session.seen >= SEEN_EVERY
             && let Err(error) = self.inner.store.touch_session(session.id, now).await
         {
@@ -143,7 +142,7 @@ impl Service {
             tracing::warn!(%error, "cannot mark a session as seen");
         }
         let actor = Actor::logged_in(&user, Via::Session(session.id), from);
-        Ok(Some(actor.confirmed_at(session.confirmed)))
+        Ok(Some(actor.in_session(token, session.confirmed)))
     }
 
     /// Logs out: the session is gone for every request from now on.
@@ -164,15 +163,16 @@ impl Service {
     /// `Unauthenticated` where it is unknown, expired or revoked, or its owner is disabled.
     pub async fn token_login(&self, token: &Secret, from: IpAddr) -> Result<Actor> {
         let (hash, now) = (hash_token(token), self.now());
-        let Some((token, user)) = self.inner.store.token(hash, now).await? else {
-            return Err(Error::new(
-                Kind::Unauthenticated,
-                "The token is unknown, expired or revoked.",
-            ));
+        let found = match is_api_token(token) {
+            true => self.inner.store.token(hash, now).await?,
+            false => None,
         };
-        let stale = token.used.is_none_or(|used| now - used >= SEEN_EVERY)
-            || token.used_from.as_deref() != Some(&from.to_string());
-        if stale && let Err(error) = self.inner.store.touch_token(token.id, from, now).await {
+        let Some((token, user)) = found else {
+            return Err(self.unknown_token(from));
+        };
+        if token.used.is_none_or(|used| now - used >= SEEN_EVERY)
+            && let Err(error) = self.inner.store.touch_token(token.id, from, now).await
+        {
             tracing::warn!(%error, "cannot mark a token as used");
         }
         let actor = Actor::logged_in(&user, Via::Token(token.id), from);
@@ -180,14 +180,15 @@ impl Service {
         Ok(actor.narrowed(token.role, scopes))
     }
 
-    /// Whether what the actor was let in with still holds: for what goes on for long.
-    ///
-    /// # Errors
-    /// `Unauthenticated` where it does not; `Unavailable`.
-    pub async fn still_holds(&self, actor: &Actor) -> Result<()> {
-        match actor.grant() {
-            Some(grant) => self.inner.store.check_grant(grant, self.now()).await,
-            None => Ok(()),
+    /// Nobody guesses 256 bits. Who goes on with what is no token waits all the same, and good
+    /// tokens from there do not.
+    fn unknown_token(&self, from: IpAddr) -> Error {
+        match self.inner.throttle.admit(from, NO_NAME, Instant::now()) {
+            Ok(()) => Error::new(
+                Kind::Unauthenticated,
+                "The token is unknown, expired or revoked.",
+            ),
+            Err(wait) => guessing(wait),
         }
     }
 }
@@ -197,6 +198,36 @@ pub(super) fn wrong() -> Error {
         Kind::Unauthenticated,
         "The user name or the password is wrong.",
     )
+}
+
+/// Why a password is not checked now.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NotNow {
+    /// Too many wrong ones.
+    Guessing(Duration),
+    /// Too many at once.
+    Busy,
+}
+
+impl From<Busy> for NotNow {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
+}
+
+impl From<NotNow> for Error {
+    fn from(why: NotNow) -> Self {
+        match why {
+            NotNow::Guessing(wait) => guessing(wait),
+            NotNow::Busy => busy(Busy),
+        }
+    }
+}
+
+fn guessing(wait: Duration) -> Error {
+    let seconds = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
+    let detail = "Too many wrong logins from this network. Wait, then try again.";
+    Error::new(Kind::TooMany, detail).retry_after_seconds(seconds)
 }
 
 pub(super) fn busy(_: Busy) -> Error {

@@ -2,27 +2,46 @@
 //! line call, and nothing else reaches the store or the engine.
 
 mod actor;
+mod audit;
+mod certificates;
 mod check;
+mod confirm;
 mod events;
+mod hold;
 mod host_keys;
 mod identities;
 mod instances;
 mod login;
 mod output;
+mod page_login;
+mod refusals;
+mod second_factor;
+mod secrets;
+mod sessions;
 mod tasks;
 mod text;
+mod tokens;
 mod users;
 
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
+pub use crate::store::Lifetime;
 pub use actor::{Action, Actor};
+pub use audit::server_note;
+pub use confirm::Proof;
 pub use events::{EventId, Events, TaskEvent};
+pub use hold::Hold;
 pub use output::{OutputReader, View};
+pub use page_login::{LoginStep, PendingLogin, is_form_of};
+pub use refusals::{Refusal, RefusalKind};
+pub use second_factor::Enrolment;
+pub use secrets::SealedReport;
 
-use crate::auth::{Busy, Flights, Passwords, Throttle, Verdict, Verified};
-use crate::domain::{Clock, Error, Result};
+use crate::auth::{Flights, Passwords, Throttle, Verdict, Verified};
+use crate::domain::{Clock, Error, Result, Role};
 use crate::engine::Engine;
 use crate::store::Store;
 use crate::vault::Vault;
+use refusals::Refusals;
 use std::sync::Arc;
 
 /// The use cases; cheap to clone.
@@ -38,9 +57,33 @@ struct Inner {
     engine: Option<Engine>,
     clock: Arc<dyn Clock>,
     passwords: Passwords,
-    checks: Flights<std::result::Result<Verdict, Busy>>,
+    checks: Flights<std::result::Result<Verdict, login::NotNow>>,
     verified: Verified,
     throttle: Throttle,
+    refusals: Refusals,
+    rules: Rules,
+}
+
+/// What the configuration says of logins.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How long a session of the pages lives.
+    pub session: Lifetime,
+    /// Whose login needs a second factor.
+    pub second_factor: Vec<Role>,
+}
+
+impl Default for Rules {
+    /// 8 hours without a request, 7 days in all; a second factor is for who wants one.
+    fn default() -> Self {
+        Self {
+            session: Lifetime {
+                idle: 8 * 60 * 60,
+                absolute: 7 * 24 * 60 * 60,
+            },
+            second_factor: Vec::new(),
+        }
+    }
 }
 
 impl Service {
@@ -50,7 +93,13 @@ impl Service {
 
     /// Over a store and the vault of its secrets, with the engine that runs its tasks; without one for a command beside the
     /// server.
-    pub fn new(store: Store, vault: Vault, engine: Option<Engine>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        store: Store,
+        vault: Vault,
+        engine: Option<Engine>,
+        clock: Arc<dyn Clock>,
+        rules: Rules,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -61,6 +110,8 @@ impl Service {
                 checks: Flights::default(),
                 verified: Verified::default(),
                 throttle: Throttle::default(),
+                rules,
+                refusals: Refusals::default(),
             }),
         }
     }

@@ -150,10 +150,16 @@ impl Service {
     ) -> Result<Task> {
         let until = Instant::now() + at_most;
         let mut watch = self.engine()?.watch(id);
+        let mut hold = self.hold(actor);
         loop {
             let task = self.task(actor, id).await?;
             let over = task.state.has_ended() || Instant::now() >= until;
-            if over || !matches!(timeout_at(until, watch.changed()).await, Ok(true)) {
+            if over
+                || !matches!(
+                    hold.keep(timeout_at(until, watch.changed())).await?,
+                    Ok(true)
+                )
+            {
                 // The last word of a time that is over, too, is what is.
                 return if over {
                     Ok(task)

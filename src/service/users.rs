@@ -1,13 +1,15 @@
 use super::login::busy;
 use super::{Action, Actor, Service};
 use crate::domain::{
-    Error, IfMatch, Invalid, Kind, Result, Role, Scope, Secret, User, UserChange, UserId,
-    new_password, random_token, username,
+    Error, IfMatch, Invalid, Kind, NewUser, Result, Role, Scope, Secret, User, UserChange, UserId,
+    new_password, random_token, subject, username,
 };
-use crate::store::{NewUser, UserKey};
+use crate::store::{self, UserKey, UserUpdate};
 
 /// The name of the user that a new store begins with.
 const FIRST_USER: &str = "admin";
+/// What is in no password here, beside the name of its user.
+const OUR_NAME: &str = "wsexec";
 
 impl Service {
     /// Every user, by name.
@@ -19,10 +21,61 @@ impl Service {
         self.inner.store.users().await
     }
 
+    /// One user.
+    ///
+    /// # Errors
+    /// `Forbidden`; `NotFound`.
+    pub async fn user(&self, actor: &Actor, id: UserId) -> Result<User> {
+        actor.require(Action::ManageUsers)?;
+        let found = self.inner.store.user(UserKey::Id(id)).await?;
+        found.ok_or_else(no_such_user)
+    }
+
+    /// Oneself; none for the command line.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn myself(&self, actor: &Actor) -> Result<Option<User>> {
+        match actor.user() {
+            Some(id) => self.inner.store.user(UserKey::Id(id)).await,
+            None => Ok(None),
+        }
+    }
+
     /// Adds a user.
     ///
     /// # Errors
-    /// `Invalid` for a bad name or password, `Conflict` where the name is taken.
+    /// `Invalid` for a bad name, password or subject; `Conflict` where the name or the subject is
+    /// taken.
+    pub async fn create_user(&self, actor: &Actor, new: NewUser) -> Result<User> {
+        actor.require_confirmed(Action::ManageUsers, self.now())?;
+        let mut wrong = Invalid::default();
+        wrong.check("name", username(&new.name));
+        if let Some(it) = &new.subject {
+            wrong.check("subject", subject(it));
+        }
+        if let Some(password) = &new.password {
+            wrong.check("password", new_password(password.expose()));
+        }
+        wrong.finish()?;
+        let password_hash = match &new.password {
+            Some(password) => Some(self.hash_password("password", password, &new.name).await?),
+            None => None,
+        };
+        let new = store::NewUser {
+            name: new.name,
+            role: new.role,
+            scope: new.scope,
+            password_hash,
+            subject: new.subject,
+        };
+        self.inner.store.add_user(new, actor.by(self.now())).await
+    }
+
+    /// Adds a user with a password.
+    ///
+    /// # Errors
+    /// As [`Service::create_user`].
     pub async fn add_user(
         &self,
         actor: &Actor,
@@ -30,20 +83,14 @@ impl Service {
         (role, scope): (Role, Scope),
         password: &Secret,
     ) -> Result<User> {
-        actor.require_confirmed(Action::ManageUsers, self.now())?;
-        let mut wrong = Invalid::default();
-        wrong.check("name", username(name));
-        wrong.check("password", new_password(password.expose()));
-        wrong.finish()?;
-        let hash = self.inner.passwords.hash(password).await.map_err(busy)?;
         let new = NewUser {
             name: name.to_owned(),
             role,
             scope,
-            password_hash: Some(hash),
+            password: Some(password.clone()),
             subject: None,
         };
-        self.inner.store.add_user(new, actor.by(self.now())).await
+        self.create_user(actor, new).await
     }
 
     /// One user, by its name.
@@ -59,7 +106,8 @@ impl Service {
     /// Changes a user; what it is logged in with is of no use from then on.
     ///
     /// # Errors
-    /// `NotFound`, `PreconditionFailed`; `Conflict` where no admin would be left.
+    /// `NotFound`, `PreconditionFailed`; `Conflict` where no admin would be left; `Forbidden` for
+    /// oneself by an API token.
     pub async fn change_user(
         &self,
         actor: &Actor,
@@ -67,28 +115,104 @@ impl Service {
         change: UserChange,
         if_match: Option<IfMatch>,
     ) -> Result<User> {
+        let change = (change, None);
+        self.update_user(actor, id, change, if_match).await
+    }
+
+    /// As [`Service::change_user`], perhaps with a new password.
+    ///
+    /// # Errors
+    /// As [`Service::change_user`]; `Invalid` for a bad password.
+    pub async fn update_user(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        (change, password): (UserChange, Option<Secret>),
+        if_match: Option<IfMatch>,
+    ) -> Result<User> {
         actor.require_confirmed(Action::ManageUsers, self.now())?;
+        if actor.user() == Some(id) {
+            actor.require_no_token()?;
+        }
+        if let Some(Some(it)) = &change.subject {
+            let mut wrong = Invalid::default();
+            wrong.check("subject", subject(it));
+            wrong.finish()?;
+        }
+        let password_hash = match &password {
+            Some(password) => {
+                let name = self.user(actor, id).await?.name;
+                Some(self.hash_password("password", password, &name).await?)
+            }
+            None => None,
+        };
+        let update = UserUpdate {
+            change,
+            password_hash,
+        };
         let by = actor.by(self.now());
-        let changed = self.inner.store.change_user(id, change, if_match, by);
+        let changed = self.inner.store.change_user(id, update, if_match, by);
         changed.await?.ok_or_else(no_such_user)
     }
 
-    /// Sets a password; it counts from the next request on, and sessions of that user end.
+    /// Sets a password; it counts from the next request on, and what that user is logged in with
+    /// ends.
     ///
     /// # Errors
-    /// `Invalid` for a bad password, `NotFound` for an unknown name.
+    /// As [`Service::update_user`].
     pub async fn set_password(&self, actor: &Actor, id: UserId, password: &Secret) -> Result<()> {
-        actor.require_confirmed(Action::ManageUsers, self.now())?;
-        let mut wrong = Invalid::default();
-        wrong.check("password", new_password(password.expose()));
-        wrong.finish()?;
-        let hash = self.inner.passwords.hash(password).await.map_err(busy)?;
+        let change = (UserChange::default(), Some(password.clone()));
+        self.update_user(actor, id, change, None).await?;
+        Ok(())
+    }
+
+    /// Sets one's own password; all that one is logged in with ends, this login too.
+    ///
+    /// # Errors
+    /// `Invalid` where the old one is wrong or the new one bad; `TooMany` as at a login;
+    /// `Forbidden` by an API token.
+    pub async fn change_own_password(
+        &self,
+        actor: &Actor,
+        old: &Secret,
+        new: &Secret,
+    ) -> Result<()> {
+        actor.require(Action::OwnAccount)?;
+        actor.require_no_token()?;
+        let (Some(id), Some(from)) = (actor.user(), actor.from()) else {
+            return Err(no_such_user());
+        };
+        let checked = self.check_password(actor.name(), old, from).await;
+        checked.map_err(|error| match error.kind() {
+            Kind::Unauthenticated => Error::field("old", "is not the password"),
+            _ => error,
+        })?;
+        let hash = self.hash_password("new", new, actor.name()).await?;
+        let update = UserUpdate {
+            change: UserChange::default(),
+            password_hash: Some(hash),
+        };
         let by = actor.by(self.now());
-        if self.inner.store.set_password_hash(id, hash, by).await? {
-            Ok(())
-        } else {
-            Err(no_such_user())
-        }
+        let changed = self.inner.store.change_user(id, update, None, by);
+        changed.await?.map(drop).ok_or_else(no_such_user)
+    }
+
+    /// The hash of a password that somebody is to have.
+    async fn hash_password(
+        &self,
+        field: &'static str,
+        password: &Secret,
+        user: &str,
+    ) -> Result<Secret> {
+        new_password(password.expose()).map_err(|why| Error::field(field, why))?;
+        let words = vec![user.to_owned(), OUR_NAME.to_owned()];
+        let hash = self.inner.passwords.hash(password, words).await;
+        hash.map_err(busy)?.ok_or_else(|| {
+            Error::field(
+                field,
+                "is too easy to guess: take a longer one, or one without common words and patterns",
+            )
+        })
     }
 
     /// Removes a user, who is out at the next request.
@@ -110,24 +234,23 @@ impl Service {
         }
     }
 
-    /// On a store without users: adds `admin` with a random password, and gives it.
+    /// On a store without users: adds `admin` with a random password, and gives it. `tell` gets
+    /// name and password first, so that they are known however the rest ends.
     ///
     /// # Errors
-    /// `Unavailable` where the store does not answer.
-    pub async fn ensure_first_user(&self) -> Result<Option<(User, Secret)>> {
+    /// `Unavailable` where the store does not answer; those of `tell`.
+    pub async fn ensure_first_user(
+        &self,
+        tell: impl FnOnce(&str, &Secret) -> Result<()>,
+    ) -> Result<Option<(User, Secret)>> {
         if !self.inner.store.users().await?.is_empty() {
             return Ok(None);
         }
         let password = random_token();
-        match self
-            .add_user(
-                &Actor::local(),
-                FIRST_USER,
-                (Role::Admin, Scope::default()),
-                &password,
-            )
-            .await
-        {
+        tell(FIRST_USER, &password)?;
+        let rights = (Role::Admin, Scope::default());
+        let local = Actor::local();
+        match self.add_user(&local, FIRST_USER, rights, &password).await {
             Ok(user) => Ok(Some((user, password))),
             // A command beside us was faster.
             Err(error) if error.kind() == Kind::Conflict => Ok(None),

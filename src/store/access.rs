@@ -3,11 +3,13 @@
 
 use super::Store;
 use super::fault::Fault;
+use super::sessions::{self, Lifetime};
 use crate::domain::{
     By, Error, Grant, Instance, InstanceId, Kind, Place, Result, Scopes, Task, Via,
 };
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::watch;
 
 /// # Errors
 /// `Unauthenticated` where the login has ended, or the user's rights are others by now.
@@ -112,14 +114,32 @@ pub(super) fn teach(c: &Connection) -> rusqlite::Result<()> {
 }
 
 impl Store {
-    /// Whether what somebody was let in with still holds: for what goes on for long.
+    /// Whether what somebody was let in with still holds: for what goes on for long. A session lives
+    /// as long as `life` says.
     ///
     /// # Errors
     /// `Unauthenticated` where it does not; `Unavailable`.
-    pub async fn check_grant(&self, grant: Grant, now: i64) -> Result<()> {
-        match self.read(move |c| holds(c, grant, now)).await? {
+    pub async fn check_grant(&self, grant: Grant, life: Lifetime, now: i64) -> Result<()> {
+        let holds = self.read(move |c| {
+            Ok(holds(c, grant, now)?
+                && match grant.via {
+                    Via::Session(id) => sessions::lives(c, id, life, now)?,
+                    Via::Local | Via::Password | Via::Token(_) | Via::Certificate => true,
+                })
+        });
+        match holds.await? {
             true => Ok(()),
             false => Err(ended()),
         }
+    }
+
+    /// Wakes whenever somebody may be logged in with less than before, by what this process does:
+    /// what a command beside it does has to be looked for.
+    pub fn watch_access(&self) -> watch::Receiver<()> {
+        self.inner.access.subscribe()
+    }
+
+    pub(super) fn access_changed(&self) {
+        self.inner.access.send_replace(());
     }
 }

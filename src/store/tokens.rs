@@ -118,6 +118,22 @@ impl Store {
         .await
     }
 
+    /// A token by its id, expired or not: of this user, or of anybody.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn token_by_id(&self, id: TokenId, of: Option<UserId>) -> Result<Option<Token>> {
+        self.read(move |c| {
+            c.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM tokens t JOIN users u ON u.id = t.user
+                 WHERE t.id = ?1 AND (?2 IS NULL OR t.user = ?2)"
+            ))?
+            .query_row(params![id.0, of.map(|it| it.0)], token)
+            .optional()
+        })
+        .await
+    }
+
     /// The tokens of a user, or of all, newest first; expired ones too.
     ///
     /// # Errors
@@ -152,7 +168,7 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn revoke_token(&self, id: TokenId, of: Option<UserId>, by: By) -> Result<bool> {
-        self.act(by, move |c, by| {
+        let revoked = self.act(by, move |c, by| {
             let found: Option<(i64, String)> = c
                 .prepare_cached(
                     "DELETE FROM tokens WHERE id = ?1 AND (?2 IS NULL OR user = ?2) RETURNING user, name",
@@ -163,7 +179,9 @@ impl Store {
             let detail = json!({"user": user, "name": name});
             audit::append(c, by, Act { action: "token.revoke", object: object(id), detail })?;
             Ok(true)
-        })
-        .await
+        });
+        let revoked = revoked.await?;
+        self.access_changed();
+        Ok(revoked)
     }
 }

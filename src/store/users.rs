@@ -25,6 +25,15 @@ pub struct NewUser {
     pub subject: Option<String>,
 }
 
+/// What becomes of a user.
+#[derive(Debug, Clone, Default)]
+pub struct UserUpdate {
+    /// Of its rights.
+    pub change: UserChange,
+    /// The hash of its new password.
+    pub password_hash: Option<Secret>,
+}
+
 /// Which user.
 #[derive(Debug, Clone)]
 pub enum UserKey {
@@ -76,6 +85,47 @@ pub(super) fn end_access(c: &Connection, id: UserId) -> rusqlite::Result<()> {
     c.prepare_cached("DELETE FROM sessions WHERE user = ?1")?
         .execute([id.0])?;
     Ok(())
+}
+
+/// False where all of it is so already.
+fn change_rights(c: &Connection, by: &By, old: &User, change: UserChange) -> Result<bool, Fault> {
+    let role = change.role.unwrap_or(old.role);
+    let scope = change.scope.unwrap_or_else(|| old.scope.clone());
+    let disabled = change.disabled.unwrap_or(old.disabled);
+    let subject = change.subject.unwrap_or_else(|| old.subject.clone());
+    let same = role == old.role && scope == old.scope;
+    if same && disabled == old.disabled && subject == old.subject {
+        return Ok(false);
+    }
+    require_free_subject(c, Some(old.id), subject.as_deref())?;
+    let state = |role: Role, scope: &Scope, disabled: bool, subject: &Option<String>| {
+        json!({
+            "role": role.as_str(), "scope": scope.rules(), "disabled": disabled,
+            "subject": subject,
+        })
+    };
+    let detail = json!({
+        "name": old.name,
+        "old": state(old.role, &old.scope, old.disabled, &old.subject),
+        "new": state(role, &scope, disabled, &subject),
+    });
+    let act = Act {
+        action: "user.change",
+        object: object(old.id),
+        detail,
+    };
+    audit::append(c, by, act)?;
+    c.prepare_cached(
+        "UPDATE users SET role = ?2, scope = ?3, disabled = ?4, subject = ?5 WHERE id = ?1",
+    )?
+    .execute(params![
+        old.id.0,
+        role.as_str(),
+        scope.to_string(),
+        disabled,
+        subject
+    ])?;
+    Ok(true)
 }
 
 /// Somebody has to be left who can let others in.
@@ -161,86 +211,39 @@ impl Store {
     pub async fn change_user(
         &self,
         id: UserId,
-        change: UserChange,
+        update: UserUpdate,
         if_match: Option<IfMatch>,
         by: By,
     ) -> Result<Option<User>> {
-        self.act(by, move |c, by| {
+        let changed = self.act(by, move |c, by| {
             let Some(old) = get(c, &UserKey::Id(id))? else {
                 return Ok(None);
             };
             IfMatch::check(if_match.as_ref(), old.version)?;
-            let role = change.role.unwrap_or(old.role);
-            let scope = change.scope.unwrap_or_else(|| old.scope.clone());
-            let disabled = change.disabled.unwrap_or(old.disabled);
-            let subject = change.subject.unwrap_or_else(|| old.subject.clone());
-            let same = role == old.role && scope == old.scope;
-            if same && disabled == old.disabled && subject == old.subject {
-                return Ok(Some(old));
-            }
-            require_free_subject(c, Some(id), subject.as_deref())?;
-            let state = |role: Role, scope: &Scope, disabled: bool, subject: &Option<String>| {
-                json!({
-                    "role": role.as_str(), "scope": scope.rules(), "disabled": disabled,
-                    "subject": subject,
-                })
-            };
-            let detail = json!({
-                "name": old.name,
-                "old": state(old.role, &old.scope, old.disabled, &old.subject),
-                "new": state(role, &scope, disabled, &subject),
-            });
-            audit::append(
-                c,
-                by,
-                Act {
-                    action: "user.change",
-                    object: object(id),
-                    detail,
-                },
-            )?;
-            c.prepare_cached(
-                "UPDATE users SET role = ?2, scope = ?3, disabled = ?4, subject = ?5 WHERE id = ?1",
-            )?
-            .execute(params![
-                id.0,
-                role.as_str(),
-                scope.to_string(),
-                disabled,
-                subject
-            ])?;
-            end_access(c, id)?;
-            require_admin(c)?;
-            Ok(get(c, &UserKey::Id(id))?)
-        })
-        .await
-    }
-
-    /// Sets a password; what the user is logged in with is of no use from then on. False where there is no such user.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn set_password_hash(&self, id: UserId, hash: Secret, by: By) -> Result<bool> {
-        self.act(by, move |c, by| {
-            let Some(user) = get(c, &UserKey::Id(id))? else {
-                return Ok(false);
-            };
-            let detail = json!({"name": user.name});
-            audit::append(
-                c,
-                by,
-                Act {
+            let rights = change_rights(c, by, &old, update.change)?;
+            if let Some(hash) = &update.password_hash {
+                let detail = json!({"name": old.name});
+                let act = Act {
                     action: "user.password",
                     object: object(id),
                     detail,
-                },
-            )?;
-            c.prepare_cached("UPDATE users SET password_hash = ?2 WHERE id = ?1")?
-                .execute(params![id.0, hash.expose()])?;
+                };
+                audit::append(c, by, act)?;
+                c.prepare_cached("UPDATE users SET password_hash = ?2 WHERE id = ?1")?
+                    .execute(params![id.0, hash.expose()])?;
+            }
+            if !rights && update.password_hash.is_none() {
+                return Ok(Some(old));
+            }
             end_access(c, id)?;
-            Ok(true)
-        })
-        .await
+            if rights {
+                require_admin(c)?;
+            }
+            Ok(get(c, &UserKey::Id(id))?)
+        });
+        let changed = changed.await?;
+        self.access_changed();
+        Ok(changed)
     }
 
     /// Puts a stronger hash of the same password in the place of `old`; does nothing where the
@@ -264,7 +267,7 @@ impl Store {
     /// # Errors
     /// `PreconditionFailed`; `Conflict` where no admin would be left.
     pub async fn remove_user(&self, id: UserId, if_match: Option<IfMatch>, by: By) -> Result<bool> {
-        self.act(by, move |c, by| {
+        let removed = self.act(by, move |c, by| {
             let Some(user) = get(c, &UserKey::Id(id))? else {
                 return Ok(false);
             };
@@ -283,8 +286,10 @@ impl Store {
                 .execute([id.0])?;
             require_admin(c)?;
             Ok(true)
-        })
-        .await
+        });
+        let removed = removed.await?;
+        self.access_changed();
+        Ok(removed)
     }
 
     /// Notes who was let in, or not, where nothing else is written.

@@ -2,6 +2,7 @@
 
 use super::assets;
 use crate::domain::Error;
+use crate::http::FORM_TOKEN;
 use crate::service::Actor;
 use askama::Template;
 use poem::http::{StatusCode, header};
@@ -16,6 +17,10 @@ pub enum Section {
     Tasks,
     /// Instances.
     Instances,
+    /// What is somebody's own: password, sessions, tokens.
+    Account,
+    /// Users.
+    Users,
     /// Neither: login and errors.
     Outside,
 }
@@ -26,6 +31,8 @@ pub struct Shell {
     pub user: Option<String>,
     /// Where it stands.
     pub section: Section,
+    /// What each of its forms carries; empty where nobody is logged in.
+    pub form_token: String,
 }
 
 impl Shell {
@@ -34,6 +41,9 @@ impl Shell {
         Self {
             user: Some(actor.name().to_owned()),
             section,
+            form_token: actor
+                .form_token()
+                .map_or_else(String::new, |it| it.expose().to_owned()),
         }
     }
 
@@ -42,7 +52,13 @@ impl Shell {
         Self {
             user: None,
             section: Section::Outside,
+            form_token: String::new(),
         }
+    }
+
+    /// The hidden field that `form_token` goes into.
+    pub fn field(&self) -> &'static str {
+        FORM_TOKEN
     }
 
     /// The style sheet's address.

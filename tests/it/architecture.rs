@@ -43,10 +43,15 @@ const OWNERS: &[(&str, &str)] = &[
     ("poem_openapi", "api"),
     ("askama", "ui"),
     ("argon2", "auth"),
+    ("totp_rs", "auth"),
+    ("openidconnect", "auth"),
+    ("qrcodegen", "ui"),
+    ("zxcvbn", "auth"),
     ("rustls", "tls"),
     ("tokio_rustls", "tls"),
     ("rcgen", "tls"),
     ("x509_parser", "tls"),
+    ("instant_acme", "tls"),
     ("clap", "cli"),
 ];
 
@@ -194,6 +199,22 @@ fn no_payload_is_xml() {
             .chain(code.match_indices("::Xml").map(|(at, _)| at))
             .next();
         assert!(found.is_none(), "{} names Xml", path.display());
+    });
+}
+
+/// A form is read by `http::Form`, which there is none of without its token.
+#[test]
+fn no_page_reads_a_form_that_nobody_verified() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
+    visit(&root, &mut |path, text| {
+        let code = without_comments(text);
+        for import in code.split("poem::").skip(1) {
+            let import = import.split(';').next().unwrap_or_default();
+            let named = ["Form", "Multipart", "RequestBody", "Body"];
+            let mut words = import.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let found = words.find(|word| named.contains(word));
+            assert!(found.is_none(), "{}: poem::{import}", path.display());
+        }
     });
 }
 

@@ -1,5 +1,6 @@
 //! The command line: the built program as a person or a script starts it.
 
+mod certs;
 mod check;
 mod demo;
 mod run;

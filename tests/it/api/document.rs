@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Every route of the contract.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 33] = [
     ("get", "/wsexec/tasks/{id}/attempts"),
     ("get", "/wsexec/tasks"),
     ("post", "/wsexec/tasks"),
@@ -27,6 +27,19 @@ const ROUTES: [(&str, &str); 20] = [
     ("get", "/wsexec/instances/{id}/host_key"),
     ("put", "/wsexec/instances/{id}/host_key"),
     ("post", "/wsexec/instances/{id}/check"),
+    ("get", "/wsexec/users"),
+    ("post", "/wsexec/users"),
+    ("get", "/wsexec/users/me"),
+    ("put", "/wsexec/users/me/password"),
+    ("get", "/wsexec/users/{id}"),
+    ("put", "/wsexec/users/{id}"),
+    ("delete", "/wsexec/users/{id}"),
+    ("get", "/wsexec/tokens"),
+    ("post", "/wsexec/tokens"),
+    ("get", "/wsexec/tokens/{id}"),
+    ("delete", "/wsexec/tokens/{id}"),
+    ("get", "/wsexec/sessions"),
+    ("delete", "/wsexec/sessions/{id}"),
 ];
 
 async fn document() -> String {
@@ -72,6 +85,7 @@ async fn every_operation_of_the_contract_is_described_in_full() {
     assert_eq!(found, HashSet::from(ROUTES));
     let components = document.components.expect("components");
     assert!(components.security_schemes.contains_key("basic"));
+    assert!(components.security_schemes.contains_key("bearer"));
     assert_references(&serde_json::from_str(&text).unwrap(), &components);
     for body in [
         "NewTask",
@@ -80,6 +94,13 @@ async fn every_operation_of_the_contract_is_described_in_full() {
         "InstanceChange",
         "HostKeyChange",
         "NewCheck",
+        "NewUser",
+        "UserChange",
+        "PasswordChange",
+        "NewToken",
+        "User",
+        "Token",
+        "Session",
         "Task",
         "Instance",
     ] {

@@ -4,6 +4,7 @@
 //! the environment holds no `WSEXEC_*` but what the test gives.
 
 use super::client::Client;
+use super::planted::{self, Planted};
 pub use super::process::{DEADLINE, Process, program};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ pub struct App {
     setup: Builder,
     process: Option<Process>,
     admin_password: String,
+    planted: Vec<Planted>,
 }
 
 /// How an [`App`] is to be started.
@@ -71,6 +73,7 @@ impl Builder {
             setup: self,
             process: None,
             admin_password: String::new(),
+            planted: Vec::new(),
         };
         app.launch().await;
         app
@@ -89,7 +92,12 @@ impl App {
     }
 
     async fn launch(&mut self) {
-        std::fs::write(self.path("wsexec.toml"), &self.setup.config).expect("a config file");
+        let mut config = self.setup.config.clone();
+        if cfg!(test) && !config.contains("[log]") {
+            // The most talkative: what is said is looked through for secrets at the end.
+            config.push_str("[log]\nlevel = \"debug\"\n");
+        }
+        std::fs::write(self.path("wsexec.toml"), config).expect("a config file");
         let mut process = Process::spawn(
             self.command()
                 .arg("serve")
@@ -105,9 +113,11 @@ impl App {
                 .args(&self.setup.arguments),
         );
         process.wait_ready().await;
+        self.look_through_log();
         self.process = Some(process);
         if let Ok(password) = std::fs::read_to_string(self.data().join("admin-password")) {
             self.admin_password = password.trim_end_matches('\n').to_owned();
+            self.plant("the first password", &self.admin_password.clone());
         }
     }
 
@@ -147,6 +157,12 @@ impl App {
     /// The password of `admin`, as the first start wrote it.
     pub fn admin_password(&self) -> &str {
         &self.admin_password
+    }
+
+    /// Tells of a secret that the program is given. At the end neither its log nor its data
+    /// directory may hold it.
+    pub fn plant(&mut self, name: &str, secret: &str) {
+        self.planted.push(Planted::new(name, secret));
     }
 
     /// Everything that it wrote to stderr until now.
@@ -295,6 +311,12 @@ impl App {
         }
     }
 
+    fn look_through_log(&self) {
+        if let Some(process) = &self.process {
+            planted::assert_none(&self.planted, "the log", process.stderr().as_bytes());
+        }
+    }
+
     fn process(&self) -> &Process {
         self.process.as_ref().expect("it was started")
     }
@@ -302,4 +324,16 @@ impl App {
 
 fn has_ended(task: &Value) -> bool {
     matches!(task["state"].as_str(), Some("DONE" | "ABORT"))
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.look_through_log();
+        self.process = None;
+        let keys = ["admin-password", "audit.key"];
+        planted::assert_none_below(&self.planted, &self.data(), &keys);
+    }
 }
