@@ -9,8 +9,10 @@ mod logs;
 mod order;
 mod output;
 mod pool;
+mod redaction;
 mod restart;
 mod retries;
+mod secrets;
 mod ways;
 
 use crate::harness::app::{App, Builder};
