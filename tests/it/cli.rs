@@ -4,6 +4,7 @@ mod certs;
 mod check;
 mod demo;
 mod run;
+mod secrets;
 mod serve;
 mod usage;
 mod user;
