@@ -17,6 +17,7 @@ mod output;
 mod page_login;
 mod refusals;
 mod second_factor;
+mod secrets;
 mod sessions;
 mod tasks;
 mod text;
@@ -34,6 +35,7 @@ pub use output::{OutputReader, View};
 pub use page_login::{LoginStep, PendingLogin, is_form_of};
 pub use refusals::{Refusal, RefusalKind};
 pub use second_factor::Enrolment;
+pub use secrets::SealedReport;
 
 use crate::auth::{Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{ApprovalRules, Clock, Error, Result, Role};

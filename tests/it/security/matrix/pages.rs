@@ -140,14 +140,6 @@ fn pages() -> Vec<Page> {
             303,
             |_| vec![("version", "1".into()), ("state", "DEACTIVATE".into())],
         ),
-        // It needs nobody.
-        page(
-            ("post", "/tasks/:id/approval"),
-            Task,
-            (MANAGE, MANAGE),
-            409,
-            |_| vec![("decision", "approve".into()), ("version", "1".into())],
-        ),
         // Nothing was shown that could be approved.
         page(
             ("post", "/instances/:id/host_key"),
