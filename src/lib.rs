@@ -12,7 +12,8 @@
 //!
 //! # The modules in reading order
 //!
-//! [`domain`] (what the words mean), [`config`], [`store`] (SQLite), [`ssh`] (thrussh), [`engine`]
+//! [`domain`] (what the words mean), [`config`], [`store`] (SQLite), [`vault`] (secrets at rest),
+//! [`ssh`] (thrussh), [`engine`]
 //! (claims, runs, records), [`auth`] (passwords, caches, throttling), [`tls`], [`service`] (the
 //! use cases), [`http`] (what both front ends share), [`api`] (JSON), [`ui`] (pages), [`app`]
 //! (puts the parts together), [`cli`] (one file for each subcommand).
@@ -32,3 +33,4 @@ pub mod ssh;
 pub mod store;
 pub mod tls;
 pub mod ui;
+pub mod vault;

@@ -2,7 +2,7 @@
 
 use super::data_dir;
 use super::failed;
-use super::running::open_store;
+use super::running::{open_store, open_vault, rules};
 use crate::config::Config;
 use crate::domain::{Error, Kind, Result, SystemClock};
 use crate::service::Service;
@@ -24,7 +24,15 @@ pub fn local<T>(config: &Config, work: impl AsyncFnOnce(Service) -> Result<T>) -
         .map_err(failed)?;
     runtime.block_on(async {
         let store = open_store(config, Access::Command).await?;
-        work(Service::new(store, None, Arc::new(SystemClock))).await
+        let vault = open_vault(config, &store).await?;
+        work(Service::new(
+            store,
+            vault,
+            None,
+            Arc::new(SystemClock),
+            rules(&config.auth),
+        ))
+        .await
     })
 }
 

@@ -1,14 +1,18 @@
 //! Mechanisms of authentication, without storage: password hashing, the cache of verified logins,
-//! the hashes of session tokens, API tokens, throttling.
+//! the hashes of session tokens, API tokens, what forms carry, codes of authenticators, throttling.
 
 mod flights;
+mod form;
 mod password;
 mod throttle;
 mod token;
+mod totp;
 mod verified;
 
 pub use flights::Flights;
+pub use form::{form_token, same};
 pub use password::{Busy, Passwords, Verdict};
 pub use throttle::Throttle;
 pub use token::{hash as hash_token, is_api_token, new_api_token};
+pub use totp::{hash_recovery_code, new_recovery_codes, new_totp_secret, totp_step, totp_url};
 pub use verified::Verified;

@@ -3,10 +3,14 @@
 //! Flags win over the environment, the environment over the file, the file over the defaults. The
 //! reading of files is in `load`; flags and the environment are laid over it by `cli`.
 
+mod auth;
 mod load;
+mod tls;
 mod validate;
 
+pub use auth::{Auth, OpenId, RoleName};
 pub use load::{ConfigError, load};
+pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -25,10 +29,16 @@ pub struct Config {
     pub tls: Tls,
     /// `[ssh]`
     pub ssh: Ssh,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[secrets]`
+    pub secrets: Secrets,
     /// `[engine]`
     pub engine: Engine,
     /// `[store]`
     pub store: Store,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
 }
@@ -40,8 +50,11 @@ impl Default for Config {
             http: Http::default(),
             tls: Tls::default(),
             ssh: Ssh::default(),
+            auth: Auth::default(),
+            secrets: Secrets::default(),
             engine: Engine::default(),
             store: Store::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }
@@ -83,25 +96,6 @@ impl Default for Http {
             head_timeout: 30,
             body_timeout: 30,
             write_timeout: 60,
-        }
-    }
-}
-
-/// The certificate.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tls {
-    /// The certificate chain, PEM.
-    pub cert: PathBuf,
-    /// Its key, PEM.
-    pub key: PathBuf,
-}
-
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            cert: "certs/wsexec.crt".into(),
-            key: "certs/wsexec.key".into(),
         }
     }
 }
@@ -171,6 +165,18 @@ pub struct BecomePassword {
     /// The machines that it is for, as known_hosts names hosts: `web-*`, `[10.0.0.5]:2222`. No
     /// other one gets it, whatever a task says.
     pub hosts: Vec<String>,
+}
+
+/// Where the keys are that secrets in the store are encrypted under.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Secrets {
+    /// The file that holds the master key (0600): 32 bytes as base64 or hex, as `wsexec secrets
+    /// init` makes it. `WSEXEC_MASTER_KEY` wins over it; where there is neither, the credential
+    /// `wsexec-master-key` of systemd is taken.
+    pub master_key_file: Option<PathBuf>,
+    /// The keys of before, which still open what was not yet encrypted anew.
+    pub previous_key_files: Vec<PathBuf>,
 }
 
 /// Which library speaks SSH.
@@ -250,6 +256,16 @@ impl Default for Store {
             readers: 4,
         }
     }
+}
+
+/// The audit trail's key and anchor, which are worth most on another disk than the store.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// The key of its MACs; `audit.key` in the data directory where unset.
+    pub key_file: Option<PathBuf>,
+    /// The file that says where it ends; `audit.anchor` in the data directory where unset.
+    pub anchor_file: Option<PathBuf>,
 }
 
 /// What is logged, to stderr.

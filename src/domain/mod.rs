@@ -5,6 +5,7 @@
 
 mod approval;
 mod audit;
+mod certificate;
 mod clock;
 mod credential;
 mod error;
@@ -17,6 +18,7 @@ mod launch;
 mod page;
 mod precondition;
 mod scope;
+mod second_factor;
 mod secret;
 mod task;
 mod user;
@@ -25,7 +27,8 @@ mod wildcard;
 mod word;
 
 pub use approval::{Approval, ApprovalDecision, ApprovalState};
-pub use audit::{AuditFilter, AuditRecord};
+pub use audit::{AuditFault, AuditFilter, AuditHead, AuditRecord, AuditVerdict};
+pub use certificate::{ClientCertificate, Flag, ServerCertificate};
 pub use clock::{Clock, SystemClock, jittered};
 pub use credential::{
     By, Expiry, Grant, LoginMethod, NewToken, Session, SessionId, Token, TokenHash, TokenId,
@@ -44,6 +47,7 @@ pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLi
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
 pub use precondition::{Idempotency, IfMatch};
 pub use scope::{Place, Scope, Scopes};
+pub use second_factor::SecondFactor;
 pub use secret::{Secret, random_bytes, random_token};
 pub use task::{
     Amendment, Attempt, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId,

@@ -27,6 +27,7 @@ use crate::domain::{
 };
 use crate::ssh::Connector;
 use crate::store::Store;
+use crate::vault::Vault;
 use cancel::Cancels;
 use feed::Feed;
 use health::News;
@@ -53,6 +54,7 @@ pub struct Engine {
 
 struct Shared {
     store: Store,
+    vault: Vault,
     connector: Connector,
     clock: Arc<dyn Clock>,
     config: config::Engine,
@@ -92,13 +94,14 @@ impl Engine {
     /// # Errors
     /// `Unavailable` where the store does not answer.
     pub async fn start(
-        store: Store,
+        (store, vault): (Store, Vault),
         connector: Connector,
         config: config::Engine,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
             store,
+            vault,
             connector,
             clock,
             slots: Slots::new(config.max_running, config.max_per_instance),

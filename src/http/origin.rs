@@ -7,12 +7,14 @@ use poem::http::header::{HeaderName, ORIGIN};
 
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Lets an unsafe method pass only where nothing says that another site is behind it. A browser's
-/// own login (`by_cookie`) has to prove it: the cookie goes along without anyone's doing.
+/// Lets an unsafe method pass only where nothing says that another site is behind it. Where a
+/// browser may act without anyone's doing, it has to prove it (`needs_proof`): a cookie or a
+/// certificate goes along by itself, and the forms of the pages are for browsers, every one of which
+/// sends `Origin`.
 ///
 /// # Errors
 /// `Forbidden`.
-pub(super) fn check(request: &Request, site: &Site, by_cookie: bool) -> Result<()> {
+pub(super) fn check(request: &Request, site: &Site, needs_proof: bool) -> Result<()> {
     if request.method().is_safe() {
         return Ok(());
     }
@@ -29,7 +31,7 @@ pub(super) fn check(request: &Request, site: &Site, by_cookie: bool) -> Result<(
             _ => return Err(foreign()),
         }
     }
-    if by_cookie && !proven {
+    if needs_proof && !proven {
         return Err(foreign());
     }
     Ok(())

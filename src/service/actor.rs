@@ -1,6 +1,7 @@
+use crate::auth::{form_token, same};
 use crate::domain::{
-    By, Error, Grant, Kind, Place, Result, Role, Scopes, SessionId, Task, TokenId, User, UserId,
-    Via,
+    By, ClientCertificate, Error, Grant, Kind, Place, Result, Role, Scopes, Secret, SessionId,
+    Task, TokenId, User, UserId, Via,
 };
 use std::net::IpAddr;
 
@@ -17,6 +18,10 @@ pub struct Actor {
     from: Option<IpAddr>,
     /// When they last proved who they are, Unix seconds; none where each request proves it.
     confirmed: Option<i64>,
+    /// What their connection has shown, where that is what they are logged in by.
+    certificate: Option<ClientCertificate>,
+    /// What the forms of their session carry.
+    form_token: Option<Secret>,
 }
 
 /// What can be done. The permission table is [`Actor::may`].
@@ -98,6 +103,8 @@ impl Actor {
             grant: None,
             from: None,
             confirmed: None,
+            certificate: None,
+            form_token: None,
         }
     }
 
@@ -113,6 +120,8 @@ impl Actor {
             }),
             from: Some(from),
             confirmed: None,
+            certificate: None,
+            form_token: None,
         }
     }
 
@@ -125,12 +134,37 @@ impl Actor {
         }
     }
 
-    /// The same, proven at this time and not with each request.
-    pub(super) fn confirmed_at(self, at: i64) -> Self {
+    /// The same, for as long as this counts.
+    pub(super) fn by_certificate(self, certificate: ClientCertificate) -> Self {
         Self {
-            confirmed: Some(at),
+            certificate: Some(certificate),
             ..self
         }
+    }
+
+    /// What their connection has shown, where that is what they are logged in by.
+    pub(super) fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_ref()
+    }
+
+    /// The same in a session with this cookie, proven at this time and not with each request.
+    pub(super) fn in_session(self, cookie: &Secret, confirmed: i64) -> Self {
+        Self {
+            confirmed: Some(confirmed),
+            form_token: Some(form_token(cookie)),
+            ..self
+        }
+    }
+
+    /// What the forms of their session carry; none where they use none.
+    pub fn form_token(&self) -> Option<&Secret> {
+        self.form_token.as_ref()
+    }
+
+    /// Whether a form with this token is one of their session.
+    pub fn has_sent(&self, token: &str) -> bool {
+        let own = self.form_token.as_ref();
+        own.is_some_and(|own| same(own.expose(), token))
     }
 
     /// The login name, for the record and for the pages.

@@ -3,15 +3,10 @@ use crate::auth::{Busy, Verdict, hash_token, is_api_token};
 use crate::domain::{
     By, Error, Kind, LoginMethod, Result, Scopes, Secret, User, Via, random_token,
 };
-use crate::store::{Lifetime, NewSession, UserKey};
+use crate::store::{NewSession, UserKey};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How long a page's session lives: 8 hours without a request, 7 days in all.
-pub(super) const SESSION: Lifetime = Lifetime {
-    idle: 8 * 60 * 60,
-    absolute: 7 * 24 * 60 * 60,
-};
 /// A session or a token is marked as used at most so often, in seconds: reading is not a write.
 const SEEN_EVERY: i64 = 60;
 /// What stands for the name of who shows an unknown token: no user can have it.
@@ -27,7 +22,7 @@ impl Service {
     /// checks wait than can be queued.
     pub async fn authenticate(&self, name: &str, password: &Secret, from: IpAddr) -> Result<Actor> {
         let (user, checked) = self.check_password(name, password, from).await?;
-        if user.second_factor {
+        if user.second_factor || self.needs_second_factor(&user) {
             // The password alone would get round the code.
             return Err(Error::new(
                 Kind::Unauthenticated,
@@ -94,21 +89,6 @@ impl Service {
         }
     }
 
-    /// Logs in for the pages: gives the cookie's value, 43 characters of URL-safe base64.
-    ///
-    /// # Errors
-    /// As [`Service::authenticate`].
-    pub async fn open_session(
-        &self,
-        name: &str,
-        password: &Secret,
-        (from, agent): (IpAddr, String),
-    ) -> Result<Secret> {
-        let (user, _) = self.check_password(name, password, from).await?;
-        self.begin_session(&user, LoginMethod::Password, (from, agent))
-            .await
-    }
-
     /// A session of a user whose login has succeeded.
     pub(super) async fn begin_session(
         &self,
@@ -129,7 +109,12 @@ impl Service {
             from: Some(from),
             ..By::server(self.now())
         };
-        match self.inner.store.open_session(new, SESSION, by).await? {
+        match self
+            .inner
+            .store
+            .open_session(new, self.inner.rules.session, by)
+            .await?
+        {
             Some(_) => Ok(token),
             // Removed or changed between the check and now.
             None => Err(wrong()),
@@ -142,9 +127,14 @@ impl Service {
     /// `Unavailable` where the store does not answer.
     pub async fn session(&self, token: &Secret, from: IpAddr) -> Result<Option<Actor>> {
         let (hash, now) = (hash_token(token), self.now());
-        let Some((session, user)) = self.inner.store.session(hash, SESSION, now).await? else {
+        let life = self.inner.rules.session;
+        let Some((session, user)) = self.inner.store.session(hash, life, now).await? else {
             return Ok(None);
         };
+        // It began before the role needed more.
+        if self.needs_second_factor(&user) && session.method == LoginMethod::Password {
+            return Ok(None);
+        }
         if now - session.seen >= SEEN_EVERY
             && let Err(error) = self.inner.store.touch_session(session.id, now).await
         {
@@ -152,7 +142,7 @@ impl Service {
             tracing::warn!(%error, "cannot mark a session as seen");
         }
         let actor = Actor::logged_in(&user, Via::Session(session.id), from);
-        Ok(Some(actor.confirmed_at(session.confirmed)))
+        Ok(Some(actor.in_session(token, session.confirmed)))
     }
 
     /// Logs out: the session is gone for every request from now on.

@@ -2,13 +2,19 @@
 //! line call, and nothing else reaches the store or the engine.
 
 mod actor;
+mod audit;
+mod certificates;
 mod check;
+mod confirm;
 mod events;
 mod hold;
 mod host_keys;
 mod instances;
 mod login;
 mod output;
+mod page_login;
+mod refusals;
+mod second_factor;
 mod sessions;
 mod tasks;
 mod text;
@@ -16,15 +22,23 @@ mod tokens;
 mod users;
 
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
+pub use crate::store::Lifetime;
 pub use actor::{Action, Actor};
+pub use audit::server_note;
+pub use confirm::Proof;
 pub use events::{EventId, Events, TaskEvent};
 pub use hold::Hold;
 pub use output::{OutputReader, View};
+pub use page_login::{LoginStep, PendingLogin, is_form_of};
+pub use refusals::{Refusal, RefusalKind};
+pub use second_factor::Enrolment;
 
 use crate::auth::{Flights, Passwords, Throttle, Verdict, Verified};
-use crate::domain::{Clock, Error, Result};
+use crate::domain::{Clock, Error, Result, Role};
 use crate::engine::Engine;
 use crate::store::Store;
+use crate::vault::Vault;
+use refusals::Refusals;
 use std::sync::Arc;
 
 /// The use cases; cheap to clone.
@@ -35,6 +49,7 @@ pub struct Service {
 
 struct Inner {
     store: Store,
+    vault: Vault,
     /// None for a command beside the server, which runs nothing.
     engine: Option<Engine>,
     clock: Arc<dyn Clock>,
@@ -42,6 +57,30 @@ struct Inner {
     checks: Flights<std::result::Result<Verdict, login::NotNow>>,
     verified: Verified,
     throttle: Throttle,
+    refusals: Refusals,
+    rules: Rules,
+}
+
+/// What the configuration says of logins.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How long a session of the pages lives.
+    pub session: Lifetime,
+    /// Whose login needs a second factor.
+    pub second_factor: Vec<Role>,
+}
+
+impl Default for Rules {
+    /// 8 hours without a request, 7 days in all; a second factor is for who wants one.
+    fn default() -> Self {
+        Self {
+            session: Lifetime {
+                idle: 8 * 60 * 60,
+                absolute: 7 * 24 * 60 * 60,
+            },
+            second_factor: Vec::new(),
+        }
+    }
 }
 
 impl Service {
@@ -49,18 +88,27 @@ impl Service {
     /// that no read holds the store for long.
     pub const BATCH: u32 = 256;
 
-    /// Over a store, with the engine that runs its tasks; without one for a command beside the
+    /// Over a store and the vault of its secrets, with the engine that runs its tasks; without one for a command beside the
     /// server.
-    pub fn new(store: Store, engine: Option<Engine>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        store: Store,
+        vault: Vault,
+        engine: Option<Engine>,
+        clock: Arc<dyn Clock>,
+        rules: Rules,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
+                vault,
                 engine,
                 clock,
                 passwords: Passwords::new(),
                 checks: Flights::default(),
                 verified: Verified::default(),
                 throttle: Throttle::default(),
+                rules,
+                refusals: Refusals::default(),
             }),
         }
     }

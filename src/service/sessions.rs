@@ -1,4 +1,3 @@
-use super::login::SESSION;
 use super::{Action, Actor, Service};
 use crate::domain::{Error, Result, Session, SessionId, UserId};
 
@@ -9,7 +8,8 @@ impl Service {
     /// `Forbidden`, `Unavailable`.
     pub async fn sessions(&self, actor: &Actor, of: Option<UserId>) -> Result<Vec<Session>> {
         let of = self.whose(actor, of)?;
-        self.inner.store.sessions(of, SESSION, self.now()).await
+        let life = self.inner.rules.session;
+        self.inner.store.sessions(of, life, self.now()).await
     }
 
     /// Ends one of one's own sessions; anybody's for who manages users. It is of no use from the

@@ -233,3 +233,67 @@ impl Store {
         Ok(ended)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Role, Scope, Secret};
+    use crate::store::{Access, NewUser, Trail};
+
+    const LIFE: Lifetime = Lifetime {
+        idle: 100,
+        absolute: 1000,
+    };
+
+    async fn with_session(dir: &std::path::Path) -> (Store, SessionId) {
+        let trail = Trail {
+            key: Secret::new("k"),
+            anchor: dir.join("anchor"),
+        };
+        let store = Store::open(
+            dir,
+            &crate::config::Store::default(),
+            trail,
+            Access::Command,
+        );
+        let store = store.expect("a store");
+        let new = NewUser {
+            name: "ann".into(),
+            role: Role::Admin,
+            scope: Scope::default(),
+            password_hash: None,
+            subject: None,
+        };
+        let user = store.add_user(new, By::server(1)).await.expect("a user");
+        let new = NewSession {
+            token: [1; 32],
+            user: user.id,
+            access: user.access,
+            method: LoginMethod::Password,
+            agent: String::new(),
+        };
+        let opened = store.open_session(new, LIFE, By::server(1000)).await;
+        let id = opened.expect("it is opened").expect("it is opened");
+        (store, id)
+    }
+
+    #[tokio::test]
+    async fn a_request_in_flight_does_not_bring_back_what_was_ended() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, id) = with_session(dir.path()).await;
+        assert!(store.end_session(id, None, By::server(1001)).await.unwrap());
+        store.touch_session(id, 1002).await.unwrap();
+        assert!(!store.confirm_session(id, By::server(1002)).await.unwrap());
+        assert!(store.session([1; 32], LIFE, 1003).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_when_it_is_not_used_and_when_it_is_old() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, id) = with_session(dir.path()).await;
+        let lives = async |now| store.session([1; 32], LIFE, now).await.unwrap().is_some();
+        assert!(lives(1099).await && !lives(1100).await);
+        store.touch_session(id, 1950).await.unwrap();
+        assert!(lives(1999).await && !lives(2000).await);
+    }
+}

@@ -24,6 +24,7 @@ struct ErrorPage {
 /// read HTML gets what the API gives.
 pub async fn as_pages<E: Endpoint>(pages: Arc<E>, request: Request) -> Result<Response> {
     let here = back_here(&request);
+    let sent = !request.method().is_safe();
     let allow = allowed(request.original_uri().path());
     let reads_html = request
         .header(header::ACCEPT)
@@ -34,6 +35,9 @@ pub async fn as_pages<E: Endpoint>(pages: Arc<E>, request: Request) -> Result<Re
     };
     let mut response = match error.kind() {
         Kind::Unauthenticated => return Ok(page::see(super::login::path_to(&here))),
+        Kind::Unconfirmed if reads_html => {
+            return Ok(page::see(super::confirm::path_to(&here, sent)));
+        }
         _ if reads_html => as_page(&error)?,
         _ => http::problem(&error),
     };
@@ -44,11 +48,31 @@ pub async fn as_pages<E: Endpoint>(pages: Arc<E>, request: Request) -> Result<Re
     Ok(response)
 }
 
+/// The last words of addresses that are no pages: a form on the page before them is sent there.
+const ACTS: [&str; 16] = [
+    "cancel",
+    "rerun",
+    "delete",
+    "state",
+    "host_key",
+    "check",
+    "logout",
+    "password",
+    "end_session",
+    "end_others",
+    "revoke_token",
+    "begin",
+    "codes",
+    "remove",
+    "role",
+    "second_factor_off",
+];
+
 /// The methods that a page has (RFC 9110 section 15.5.6).
 fn allowed(path: &str) -> &'static str {
     match path.rsplit('/').next() {
-        Some("cancel" | "rerun" | "delete" | "state" | "host_key" | "check" | "logout") => "POST",
-        Some("login" | "new" | "edit") => "GET, HEAD, POST",
+        Some(act) if ACTS.contains(&act) => "POST",
+        Some("login" | "new" | "edit" | "confirm" | "code" | "second_factor") => "GET, HEAD, POST",
         _ => "GET, HEAD",
     }
 }
@@ -70,6 +94,9 @@ fn as_page(error: &Error) -> Result<Response> {
 /// The page to come back to after a login: this one, or the one that the form stood on.
 fn back_here(request: &Request) -> String {
     let uri = request.original_uri();
+    if uri.path().starts_with("/login") {
+        return "/".to_owned();
+    }
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return uri
             .path_and_query()
@@ -77,10 +104,8 @@ fn back_here(request: &Request) -> String {
     }
     let path = uri.path();
     match path.rsplit_once('/') {
-        Some((page, "cancel" | "rerun" | "delete" | "state" | "host_key" | "check")) => {
-            page.to_owned()
-        }
         Some(("", "logout")) => "/".to_owned(),
+        Some((page, act)) if ACTS.contains(&act) => page.to_owned(),
         _ => path.to_owned(),
     }
 }

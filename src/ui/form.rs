@@ -4,7 +4,12 @@ use crate::domain::{Error, Field, Kind, Result};
 use crate::http;
 use crate::service::{Idempotency, IfMatch};
 use poem::http::StatusCode;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
+
+/// A form with nothing in it but its token.
+#[derive(Deserialize)]
+pub struct Empty {}
 
 /// What is wrong with a form that was sent.
 #[derive(Default)]

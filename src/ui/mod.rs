@@ -5,6 +5,8 @@
 //! not ours, and none has an inline script or style: the content security policy forbids both.
 
 mod assets;
+mod audit;
+mod confirm;
 mod curl;
 mod errors;
 mod filters;
@@ -14,6 +16,7 @@ mod instances;
 mod login;
 mod output;
 mod page;
+mod qr;
 mod tasks;
 
 use crate::service::Service;
@@ -24,7 +27,16 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
     Route::new()
         .at("/", get(home::overview))
         .at("/login", get(login::form).post(login::log_in))
+        .at(
+            "/login/code",
+            get(login::code::form).post(login::code::finish),
+        )
+        .at(
+            "/login/second_factor",
+            get(login::code::enrolment).post(login::code::enrol),
+        )
         .at("/logout", post(login::log_out))
+        .at("/confirm", get(confirm::form).post(confirm::confirm))
         .at("/tasks", get(tasks::index))
         .at("/tasks/new", get(tasks::blank).post(tasks::create))
         .at("/tasks/:id", get(tasks::detail))
@@ -45,6 +57,7 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/instances/:id/host_key", post(instances::decide))
         .at("/instances/:id/check", post(instances::try_out))
         .at("/instances/:id/delete", post(instances::delete))
+        .at("/audit", get(audit::index))
         .at("/static/:name", get(assets::serve))
         .around(errors::as_pages)
         .data(service)

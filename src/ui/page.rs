@@ -2,7 +2,8 @@
 
 use super::assets;
 use crate::domain::Error;
-use crate::service::Actor;
+use crate::http::FORM_TOKEN;
+use crate::service::{Action, Actor};
 use askama::Template;
 use poem::http::{StatusCode, header};
 use poem::{Response, Result};
@@ -16,6 +17,12 @@ pub enum Section {
     Tasks,
     /// Instances.
     Instances,
+    /// The audit trail.
+    Audit,
+    /// What is somebody's own: password, sessions, tokens.
+    Account,
+    /// Users.
+    Users,
     /// Neither: login and errors.
     Outside,
 }
@@ -26,6 +33,10 @@ pub struct Shell {
     pub user: Option<String>,
     /// Where it stands.
     pub section: Section,
+    /// Whether they may read the audit trail.
+    pub reads_audit: bool,
+    /// What each of its forms carries; empty where nobody is logged in.
+    pub form_token: String,
 }
 
 impl Shell {
@@ -34,6 +45,10 @@ impl Shell {
         Self {
             user: Some(actor.name().to_owned()),
             section,
+            reads_audit: actor.may(Action::ReadAudit),
+            form_token: actor
+                .form_token()
+                .map_or_else(String::new, |it| it.expose().to_owned()),
         }
     }
 
@@ -42,7 +57,14 @@ impl Shell {
         Self {
             user: None,
             section: Section::Outside,
+            reads_audit: false,
+            form_token: String::new(),
         }
+    }
+
+    /// The hidden field that `form_token` goes into.
+    pub fn field(&self) -> &'static str {
+        FORM_TOKEN
     }
 
     /// The style sheet's address.

@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_sequence_that_is_cut_in_two_is_one() {
         let mut strip = StripBytes::new();
-        let shown = printable(&mut strip, "a\u{1b}[3") + &printable(&mut strip, "1mb");
+        let shown = printable(&mut strip, "a\u{1b}[3") + printable(&mut strip, "1mb").as_str();
         assert_eq!(shown, "ab");
     }
 }

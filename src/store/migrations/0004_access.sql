@@ -64,6 +64,14 @@ CREATE TABLE recovery_codes (
     code_hash BLOB    NOT NULL,
     PRIMARY KEY (user, code_hash)
 ) STRICT, WITHOUT ROWID;
+-- A login whose password was right and whose code is still to come, by the hash of its cookie.
+CREATE TABLE pending_logins (
+    token_hash BLOB    PRIMARY KEY,
+    user       INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    access     INTEGER NOT NULL,
+    created    INTEGER NOT NULL,
+    tries      INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
 
 -- Secrets by name. What is secret stands in `secrets`, encrypted.
 CREATE TABLE identities (

@@ -1,12 +1,12 @@
 use super::id_of;
 use crate::domain::{Become, BecomeMethod, Check, CheckRequest, Error, Instance};
-use crate::http::{BaseUrl, Caller};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::Service;
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::page::{self, Section, Shell};
 use askama::Template;
-use poem::web::{Data, Form, Path};
+use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
 

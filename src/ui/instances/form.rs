@@ -3,14 +3,14 @@ use crate::domain::{
     Error, Field, Instance, InstanceChange, InstanceId, InstanceState, Labels, Mode, NewInstance,
     Result as Outcome, random_token,
 };
-use crate::http::{BaseUrl, Caller};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Actor, Service};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, if_version, lines, number, once};
 use crate::ui::page::{self, Section, Shell};
 use askama::Template;
-use poem::web::{Data, Form, Path};
+use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,10 @@
 use super::id_of;
 use crate::domain::{Error, HostKeyDecision};
-use crate::http::Caller;
+use crate::http::{Caller, Form};
 use crate::service::Service;
 use crate::ui::form::if_version;
 use crate::ui::page;
-use poem::web::{Data, Form, Path};
+use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
 use serde::Deserialize;
 

@@ -4,7 +4,7 @@ use crate::domain::{
     HostKeyEvent, Instance, InstanceChange, InstanceFilter, InstanceState, Order, Page, RevokedKey,
     TaskFilter,
 };
-use crate::http::{BaseUrl, Caller};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::Service;
 use crate::ui::curl::Curl;
 use crate::ui::filters;
@@ -12,7 +12,7 @@ use crate::ui::form::if_version;
 use crate::ui::page::{self, Section, Shell};
 use crate::ui::tasks::{Row, rows};
 use askama::Template;
-use poem::web::{Data, Form, Path, Query};
+use poem::web::{Data, Path, Query};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded::Serializer;

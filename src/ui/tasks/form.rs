@@ -4,7 +4,7 @@ use crate::domain::{
     Error, Field, Instance, InstanceFilter, InstanceId, InstanceState, NewTask, Page,
     Result as Outcome, random_token,
 };
-use crate::http::{BaseUrl, Caller};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Actor, Service};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
@@ -12,7 +12,7 @@ use crate::ui::form::{Problem, Problems, lines, number, once};
 use crate::ui::page::{self, Section, Shell};
 use askama::Template;
 use poem::http::StatusCode;
-use poem::web::{Data, Form, Query};
+use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
 

@@ -1,14 +1,14 @@
 use super::{Look, how, id_of, instance_if_there};
 use crate::domain::{Clock as _, Instance, State, Stream, SystemClock, Task, random_token};
-use crate::http::{BaseUrl, Caller};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Service, TaskUpdate};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
-use crate::ui::form::{if_version, once};
+use crate::ui::form::{Empty, if_version, once};
 use crate::ui::output::{Output, Piece};
 use crate::ui::page::{self, Section, Shell};
 use askama::Template;
-use poem::web::{Data, Form, Path, Query};
+use poem::web::{Data, Path, Query};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -116,6 +116,7 @@ pub async fn cancel(
     Caller(actor): Caller,
     Data(service): Data<&Service>,
     Path(id): Path<String>,
+    Form(Empty {}): Form<Empty>,
 ) -> Result<Response> {
     let update = TaskUpdate {
         state: Some(State::Abort),

@@ -1,6 +1,7 @@
 //! The JSON API: the contract, row by row.
 
 mod amend;
+mod audit;
 mod cancel;
 mod check;
 mod curl;

@@ -4,6 +4,7 @@
 pub mod app;
 pub mod browser;
 pub mod cable;
+pub mod certificates;
 pub mod client;
 pub mod door;
 pub mod dropbear;

@@ -1,8 +1,10 @@
 //! What a hostile client or network gets.
 
+mod audit;
 mod bodies;
 mod browsers;
 mod factor;
+mod forgery;
 mod heads;
 mod lapse;
 mod logins;
@@ -10,4 +12,7 @@ mod matrix;
 mod races;
 mod stillness;
 mod tls;
+mod tls_acme;
+mod tls_clients;
+mod tls_reload;
 mod wire;

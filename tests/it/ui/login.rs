@@ -1,5 +1,7 @@
 use super::visitor::Visitor;
 use crate::harness::app::App;
+use crate::harness::client::send;
+use reqwest::Method;
 
 #[tokio::test]
 async fn who_is_not_logged_in_is_led_to_the_login_and_back() {
@@ -96,4 +98,18 @@ async fn a_form_from_another_site_is_refused() {
         assert_eq!(reply.status, 403, "{origin}");
     }
     assert!(!visitor.read("/instances").await.contains("192.0.2.1"));
+}
+
+#[tokio::test]
+async fn a_login_gives_a_new_session_and_ends_the_one_that_the_browser_had() {
+    let app = App::start().await;
+    let mut visitor = Visitor::logged_in(&app).await;
+    let old = visitor.cookie().to_owned();
+    let reply = visitor.log_in("admin", app.admin_password(), "/").await;
+    assert_eq!(reply.status, 303);
+    assert_ne!(visitor.cookie(), old);
+    let request = app.anonymous().request(Method::GET, "/wsexec/tasks");
+    let reply = send(request.header("Cookie", old)).await;
+    assert_eq!(reply.status, 401);
+    visitor.read("/tasks").await;
 }

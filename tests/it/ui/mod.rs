@@ -4,4 +4,4 @@ mod browser;
 mod forms;
 mod login;
 mod pages;
-mod visitor;
+pub mod visitor;

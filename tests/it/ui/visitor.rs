@@ -10,6 +10,8 @@ pub struct Visitor {
     client: Client,
     origin: String,
     cookie: Option<String>,
+    /// What the forms of the session carry.
+    form_token: Option<String>,
 }
 
 impl Visitor {
@@ -19,7 +21,13 @@ impl Visitor {
             client: app.anonymous(),
             origin: app.url(),
             cookie: None,
+            form_token: None,
         }
+    }
+
+    /// The service, as an `Origin`.
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// Somebody who has logged in as `admin`.
@@ -36,7 +44,21 @@ impl Visitor {
         let reply = self.submit("/login", &fields).await;
         let cookie = reply.header("set-cookie").split(';').next();
         self.cookie = cookie.filter(|c| !c.is_empty()).map(str::to_owned);
+        self.form_token = match reply.status == 303 && self.cookie.is_some() {
+            true => Some(hidden(&self.read("/").await, "form_token")),
+            false => None,
+        };
         reply
+    }
+
+    /// The cookie of the session, `NAME=VALUE`.
+    pub fn cookie(&self) -> &str {
+        self.cookie.as_deref().expect("somebody is logged in")
+    }
+
+    /// What the forms of the session carry.
+    pub fn form_token(&self) -> &str {
+        self.form_token.as_deref().expect("somebody is logged in")
     }
 
     /// Opens a page; redirects are not followed.
@@ -58,6 +80,14 @@ impl Visitor {
 
     /// Sends a form from a page of any site.
     pub async fn submit_from(&self, origin: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let token = self.form_token.as_deref();
+        let token = token.map(|token| ("form_token", token));
+        let fields: Vec<_> = fields.iter().copied().chain(token).collect();
+        self.submit_bare(origin, path, &fields).await
+    }
+
+    /// Sends these fields alone, from a page of any site.
+    pub async fn submit_bare(&self, origin: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
         let body = Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self
             .request(Method::POST, path)

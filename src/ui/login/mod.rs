@@ -1,12 +1,15 @@
 //! Log in and out.
 
+pub mod code;
+
+use super::form::Empty;
 use super::page::{self, Shell};
 use crate::domain::{Error, Kind, Secret};
-use crate::http::{self, Caller};
-use crate::service::Service;
+use crate::http::{self, Caller, Form, OpenForm};
+use crate::service::{LoginStep, Service};
 use crate::ui::filters;
 use askama::Template;
-use poem::web::{Data, Form, Query};
+use poem::web::{Data, Query};
 use poem::{Request, Response, Result, handler};
 use serde::Deserialize;
 
@@ -55,7 +58,7 @@ pub fn path_to(here: &str) -> String {
 }
 
 /// A path of this service, whatever was asked for: never another site.
-fn local(next: &str) -> &str {
+pub fn local(next: &str) -> &str {
     let safe = next.starts_with('/')
         && !next.starts_with("//")
         && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
@@ -78,17 +81,20 @@ pub async fn form(caller: Option<Caller>, Query(to): Query<Where>) -> Result<Res
 #[handler]
 pub async fn log_in(
     request: &Request,
+    before: Option<Caller>,
     Data(service): Data<&Service>,
-    Form(typed): Form<Login>,
+    OpenForm(typed): OpenForm<Login>,
 ) -> Result<Response> {
     let password = Secret::new(typed.password);
     let from = http::peer(request);
     let client = (from, http::agent(request));
-    match service.open_session(&typed.name, &password, client).await {
-        Ok(token) => {
-            let mut response = page::see(local(&typed.next));
-            http::set_session(&mut response, &token);
-            Ok(response)
+    match service.log_in(&typed.name, &password, client).await {
+        Ok(step) => {
+            // The browser begins anew: nothing is left of the session it had.
+            if let Some(Caller(before)) = before {
+                service.close_session(&before).await?;
+            }
+            Ok(go_on(&step, local(&typed.next)))
         }
         Err(error) => {
             // The name stays out of the log: people type the password there by mistake.
@@ -96,6 +102,29 @@ pub async fn log_in(
             refuse(&error, typed.name, local(&typed.next).to_owned())
         }
     }
+}
+
+/// The next page, with the cookie that opens it.
+fn go_on(step: &LoginStep, next: &str) -> Response {
+    match step {
+        LoginStep::Session(token) => {
+            let mut response = page::see(next);
+            http::set_session(&mut response, token);
+            response
+        }
+        LoginStep::Code(token) => step_to("/login/code", next, token),
+        LoginStep::Enrol(token) => step_to("/login/second_factor", next, token),
+    }
+}
+
+fn step_to(path: &str, next: &str, token: &Secret) -> Response {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", next)
+        .finish();
+    let mut response = page::see(format!("{path}?{query}"));
+    http::clear_session(&mut response);
+    http::set_step(&mut response, token);
+    response
 }
 
 /// Says in the form why nobody was logged in. Name and password are not told apart.
@@ -112,14 +141,17 @@ fn refuse(error: &Error, name: String, next: String) -> Result<Response> {
     };
     let mut response = page::html_with(http::status(error.kind()), &shown)?;
     http::describe(error, &mut response);
+    http::tried(&mut response, &shown.name);
     Ok(response)
 }
 
 #[handler]
-pub async fn log_out(caller: Option<Caller>, Data(service): Data<&Service>) -> Result<Response> {
-    if let Some(Caller(actor)) = caller {
-        service.close_session(&actor).await?;
-    }
+pub async fn log_out(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Form(Empty {}): Form<Empty>,
+) -> Result<Response> {
+    service.close_session(&actor).await?;
     let mut response = page::see("/login");
     http::clear_session(&mut response);
     Ok(response)
