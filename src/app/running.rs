@@ -1,5 +1,6 @@
 //! The service while it runs: its parts, and the order in which they start and stop.
 
+use super::local::forget_first_password;
 use super::stop::{Event, StopSignals};
 use super::{audit, data_dir, failed};
 use crate::api;
@@ -79,6 +80,12 @@ impl Running {
         )
         .await?;
         let service = Service::new(store, vault, Some(engine.clone()), clock, rules);
+        let told = config.clone();
+        service.on_password_change(move |user| {
+            if let Err(error) = forget_first_password(&told, user) {
+                tracing::warn!(%error, "a password is of no use any more, and its file stays");
+            }
+        });
         let first_user = service.ensure_first_user(tell).await?;
 
         let close = CancellationToken::new();

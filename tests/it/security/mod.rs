@@ -3,12 +3,15 @@
 mod audit;
 mod bodies;
 mod browsers;
+mod factor;
 mod forgery;
 mod headers;
 mod heads;
 mod hostile;
+mod lapse;
 mod logins;
 mod matrix;
+mod races;
 mod scopes;
 mod stillness;
 mod tls;
