@@ -3,7 +3,7 @@
 use super::assets;
 use crate::domain::Error;
 use crate::http::FORM_TOKEN;
-use crate::service::Actor;
+use crate::service::{Action, Actor};
 use askama::Template;
 use poem::http::{StatusCode, header};
 use poem::{Response, Result};
@@ -29,6 +29,8 @@ pub enum Section {
 pub struct Shell {
     /// The login name of whoever looks at it, where that is known.
     pub user: Option<String>,
+    /// Whether they manage users.
+    pub manages_users: bool,
     /// Where it stands.
     pub section: Section,
     /// What each of its forms carries; empty where nobody is logged in.
@@ -40,6 +42,7 @@ impl Shell {
     pub fn of(actor: &Actor, section: Section) -> Self {
         Self {
             user: Some(actor.name().to_owned()),
+            manages_users: actor.may(Action::ManageUsers),
             section,
             form_token: actor
                 .form_token()
@@ -51,6 +54,7 @@ impl Shell {
     pub fn outside() -> Self {
         Self {
             user: None,
+            manages_users: false,
             section: Section::Outside,
             form_token: String::new(),
         }
