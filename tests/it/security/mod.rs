@@ -6,6 +6,7 @@ mod forgery;
 mod heads;
 mod logins;
 mod matrix;
+mod second_factor;
 mod stillness;
 mod tls;
 mod wire;
