@@ -7,6 +7,8 @@
 pub mod app;
 #[path = "../../tests/it/harness/client.rs"]
 pub mod client;
+#[path = "../../tests/it/harness/planted.rs"]
+pub mod planted;
 #[path = "../../tests/it/harness/process.rs"]
 pub mod process;
 #[path = "../../tests/it/harness/sshd.rs"]

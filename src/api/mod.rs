@@ -5,6 +5,7 @@
 //! streams (`body`, `rows`, `raw`, `events`).
 
 mod allow;
+mod audit;
 mod body;
 mod change;
 mod check;
@@ -32,6 +33,8 @@ mod users;
 mod wire;
 mod word;
 
+pub use audit::{audit_line, audit_record};
+
 use crate::domain::{Order, Page};
 use crate::http::with_allow;
 use crate::service::Service;
@@ -55,6 +58,8 @@ enum Tag {
     Output,
     /// Machines that scripts can run on.
     Instances,
+    /// Who did what.
+    Audit,
     /// Who may log in, and with what.
     Users,
 }
@@ -143,6 +148,7 @@ type Api = (
     instances::Instances,
     host_keys::HostKeys,
     check::Checks,
+    audit::Audit,
     users::Users,
     tokens::Tokens,
     sessions::Sessions,
@@ -160,6 +166,7 @@ pub fn mount(route: Route, service: &Service) -> Route {
         instances::Instances(service.clone()),
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
+        audit::Audit(service.clone()),
         users::Users(service.clone()),
         tokens::Tokens(service.clone()),
         sessions::Sessions(service.clone()),

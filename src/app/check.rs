@@ -21,11 +21,21 @@ pub type Verdict = Result<String, String>;
 /// Looks at certificate, store and SSH identities.
 pub fn check(config: &Config) -> Vec<Part> {
     let part = |name, verdict| Part { name, verdict };
-    vec![
-        part("certificate", certificate(&config.tls)),
-        part("store", store(config)),
-        part("ssh identities", identities(config)),
-    ]
+    let mut parts = vec![part("certificate", certificate(&config.tls))];
+    if let Some(verdict) = client_certificates(&config.tls) {
+        parts.push(part("client certificates", verdict));
+    }
+    parts.push(part("store", store(config)));
+    parts.push(part("ssh identities", identities(config)));
+    parts
+}
+
+/// None where nobody is asked for one.
+fn client_certificates(config: &config::Tls) -> Option<Verdict> {
+    match tls::check_clients(config) {
+        Ok(issuers) => issuers.map(|n| Ok(format!("issuers that count: {n}"))),
+        Err(error) => Some(Err(error.to_string())),
+    }
 }
 
 fn certificate(config: &config::Tls) -> Verdict {
@@ -35,10 +45,11 @@ fn certificate(config: &config::Tls) -> Verdict {
             config.cert.display()
         )),
         Some(found) => match found.warning() {
-            Some(warning) => Err(warning.to_owned()),
+            Some(warning) => Err(warning),
             None => Ok(format!(
-                "{}, SHA-256 {}",
+                "{}, {}, SHA-256 {}",
                 found.path().display(),
+                found.origin(),
                 found.fingerprint()
             )),
         },

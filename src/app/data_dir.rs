@@ -61,7 +61,7 @@ fn metadata(dir: &Path) -> Result<Metadata> {
     })
 }
 
-fn is_ours(found: &Metadata) -> bool {
+pub(super) fn is_ours(found: &Metadata) -> bool {
     let me = rustix::process::geteuid();
     found.uid() == me.as_raw() || me.is_root()
 }
@@ -109,24 +109,5 @@ pub(super) fn remove(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
         _ => Ok(()),
-    }
-}
-
-/// The key that the audit trail's MACs are made with: made where there is none.
-///
-/// # Errors
-/// `Unavailable` where it can be neither read nor written.
-pub(super) fn audit_key(dir: &Path) -> Result<Secret> {
-    let path = dir.join("audit.key");
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Secret::new(text.trim_end())),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            let key = crate::domain::random_token();
-            write_secret(&path, &key)?;
-            Ok(key)
-        }
-        Err(e) => {
-            Err(Error::unavailable(format!("Cannot read {}: {e}.", path.display()), 1).caused_by(e))
-        }
     }
 }

@@ -102,6 +102,7 @@ fn settings(home: &Path, machine: &DemoServer) -> Config {
         tls: config::Tls {
             cert: home.join("wsexec.crt"),
             key: home.join("wsexec.key"),
+            ..config::Tls::default()
         },
         ssh: config::Ssh {
             identities: vec![machine.identity()],

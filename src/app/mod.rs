@@ -1,6 +1,7 @@
 //! Puts the parts together: configuration, store, engine, use cases, front ends, listener; starts
 //! them, and stops them in the other order.
 
+mod audit;
 mod check;
 mod data_dir;
 mod demo;
@@ -10,6 +11,7 @@ mod running;
 mod serve;
 mod stop;
 
+pub use audit::{export_audit, verify_audit, verify_export};
 pub use check::{Part, Verdict, check};
 pub use demo::{demo, demo_connection, demo_exec};
 pub use local::{existing, forget_first_password, local};

@@ -1,16 +1,16 @@
 //! The service while it runs: its parts, and the order in which they start and stop.
 
-use super::stop::StopSignals;
-use super::{data_dir, failed};
+use super::stop::{Event, StopSignals};
+use super::{audit, data_dir, failed};
 use crate::api;
 use crate::config::{self, Config};
-use crate::domain::{Result, Secret, SystemClock, User};
+use crate::domain::{Clock, Result, Secret, SystemClock, User};
 use crate::engine::Engine;
-use crate::http::{self, Protocol, Server};
-use crate::service::{Lifetime, Rules, Service};
+use crate::http::{self, Handshake, Protocol, Server};
+use crate::service::{Lifetime, Rules, Service, server_note};
 use crate::ssh::Connector;
 use crate::store::{Access, Store};
-use crate::tls::{self, Acceptor, Alpn, Certificate};
+use crate::tls::{self, Acceptor, Alpn, Certificate, Keeper};
 use crate::ui;
 use crate::vault::Vault;
 use poem::Route;
@@ -29,13 +29,20 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// The parts of a service that takes connections.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
-    pub(super) certificate: Certificate,
+    /// What is shown at the start.
+    pub(super) certificate: Arc<Certificate>,
     pub(super) service: Service,
     /// The user that was made because there was none, with the password.
     pub(super) first_user: Option<(User, Secret)>,
     engine: Engine,
     listener: JoinSet<io::Result<()>>,
+    keeper: Keeper,
+    /// Where the keeper runs.
+    keeping: JoinSet<Option<()>>,
     close: CancellationToken,
+    /// What keeps counts for the audit trail, and what ends it.
+    record: JoinSet<()>,
+    record_over: CancellationToken,
 }
 
 impl Running {
@@ -52,13 +59,17 @@ impl Running {
         if let Err(without) = vault.require_key() {
             tracing::warn!("{without}");
         }
-        let certificate = tls::ensure(&config.tls).map_err(failed)?;
-        let acceptor = Acceptor::new(&certificate).map_err(failed)?;
+        let acceptor = show_certificate(&config.tls).await?;
         let listener = bind(places).await?;
         let address = listener.local_addr().map_err(failed)?;
 
         let connector = Connector::new(&config.ssh);
         let clock = Arc::new(SystemClock);
+        // Where the trail cannot be written, changes are refused, and reading goes on.
+        let started = server_note("server.start", clock.now());
+        if let Err(error) = store.note(vec![started]).await {
+            tracing::error!(%error, "cannot put the start of the server on record");
+        }
         let engine = Engine::start(
             (store.clone(), vault.clone()),
             connector,
@@ -78,13 +89,15 @@ impl Running {
         let close = CancellationToken::new();
         let settings = http::Settings {
             http: config.http.clone(),
-            names: certificate.names().to_vec(),
-            addresses: certificate.addresses().to_vec(),
+            certificate: acceptor.says(),
             local: address,
             service: service.clone(),
         };
+        let certificate = acceptor.certificate();
+        let keeper = Keeper::new(config.tls, acceptor.clone());
         let server = Server {
             listener,
+            certificate: acceptor.says(),
             accept_tls: move |socket| handshake(acceptor.clone(), socket),
             endpoint: http::stack(routes(&service), settings),
             config: config.http,
@@ -93,6 +106,13 @@ impl Running {
         };
         let mut listener = JoinSet::new();
         listener.spawn(server.serve());
+        let mut keeping = JoinSet::new();
+        keeping.spawn({
+            let (keeper, close) = (keeper.clone(), close.clone());
+            async move { close.run_until_cancelled(keeper.run()).await }
+        });
+        let (mut record, record_over) = (JoinSet::new(), CancellationToken::new());
+        record.spawn(service.clone().keep_record(record_over.clone()));
         Ok(Self {
             address,
             certificate,
@@ -100,20 +120,35 @@ impl Running {
             first_user,
             engine,
             listener,
+            keeper,
+            keeping,
             close,
+            record,
+            record_over,
         })
     }
 
     /// Serves until a signal comes, then stops: no new work, every request that waits is answered,
     /// scripts get their while. A second signal ends the scripts now, a third one leaves them.
     pub(super) async fn until_stopped(mut self, signals: &mut StopSignals) -> Result<()> {
-        tokio::select! {
-            () = signals.next() => {}
-            ended = self.listener.join_next() => {
-                return Err(failed(format!("the listener has ended: {ended:?}")));
+        loop {
+            tokio::select! {
+                event = signals.event() => match event {
+                    Event::Stop => break,
+                    Event::Reload => self.keeper.ask(),
+                },
+                ended = self.listener.join_next() => {
+                    return Err(failed(format!("the listener has ended: {ended:?}")));
+                }
+                ended = self.keeping.join_next() => {
+                    return Err(failed(format!("the certificate is not kept: {ended:?}")));
+                }
             }
         }
         tracing::info!("stopping: no new work, and scripts get a while to end");
+        if let Err(error) = self.service.note_stop().await {
+            tracing::error!(%error, "cannot put the stop of the server on record");
+        }
         let engine = self.engine.clone();
         tokio::select! {
             () = engine.stop() => {}
@@ -132,6 +167,13 @@ impl Running {
             _ = self.listener.join_next() => {}
             () = signals.next() => {}
         }
+        self.keeping.join_next().await;
+        // Last, so that nothing is counted after it.
+        self.record_over.cancel();
+        tokio::select! {
+            _ = self.record.join_next() => {}
+            () = signals.next() => {}
+        }
         tracing::info!("stopped");
         Ok(())
     }
@@ -139,13 +181,21 @@ impl Running {
 
 /// Opens the store in a data directory that is ours alone.
 pub(super) async fn open_store(config: &Config, access: Access) -> Result<Store> {
-    let (dir, settings) = (config.data.clone(), config.store.clone());
+    let config = config.clone();
     let open = move || {
-        data_dir::ensure(&dir)?;
-        let key = data_dir::audit_key(&dir)?;
-        Store::open(&dir, &settings, key, access).map_err(failed)
+        data_dir::ensure(&config.data)?;
+        let trail = audit::trail(&config)?;
+        Store::open(&config.data, &config.store, trail, access).map_err(failed)
     };
     tokio::task::spawn_blocking(open).await.map_err(failed)?
+}
+
+/// Finds or makes the certificate, and what shows it.
+async fn show_certificate(config: &config::Tls) -> Result<Acceptor> {
+    let config = config.clone();
+    let show = move || Acceptor::new(&config, tls::ensure(&config)?);
+    let shown = tokio::task::spawn_blocking(show).await.map_err(failed)?;
+    shown.map_err(failed)
 }
 
 /// What the use cases have to know of `[auth]`.
@@ -183,11 +233,21 @@ async fn bind(places: &[SocketAddr]) -> Result<TcpListener> {
 async fn handshake(
     acceptor: Acceptor,
     socket: TcpStream,
-) -> io::Result<(impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Protocol)> {
-    let (stream, alpn) = acceptor.accept(socket).await?;
-    let protocol = match alpn {
-        Alpn::H2 => Protocol::Http2,
-        Alpn::Http1 => Protocol::Http1,
+) -> io::Result<
+    Option<(
+        impl AsyncRead + AsyncWrite + Unpin + Send + use<>,
+        Handshake,
+    )>,
+> {
+    let Some((stream, handshake)) = acceptor.accept(socket).await? else {
+        return Ok(None);
     };
-    Ok((stream, protocol))
+    let handshake = Handshake {
+        protocol: match handshake.alpn {
+            Alpn::H2 => Protocol::Http2,
+            Alpn::Http1 => Protocol::Http1,
+        },
+        client: handshake.client,
+    };
+    Ok(Some((stream, handshake)))
 }

@@ -1,11 +1,15 @@
 //! The command line: one file for each subcommand.
 
+mod audit;
+mod certs;
 mod check;
 mod demo;
 mod failure;
 mod run;
 mod serve;
+mod session;
 mod settings;
+mod token;
 mod user;
 
 pub use failure::Failure;
@@ -34,6 +38,14 @@ enum Command {
     Run(run::Arguments),
     /// Adds, lists, changes and removes users, straight on the data directory
     User(user::Arguments),
+    /// Makes a private authority and a certificate for the server
+    Certs(certs::Arguments),
+    /// Verifies and exports the audit trail, straight from the data directory
+    Audit(audit::Arguments),
+    /// Makes, lists and revokes API tokens, straight on the data directory
+    Token(token::Arguments),
+    /// Lists and ends sessions of the pages, straight on the data directory
+    Session(session::Arguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
     #[command(hide = true)]
@@ -52,6 +64,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Demo(arguments) => demo::main(arguments),
             Command::Run(arguments) => run::main(arguments),
             Command::User(arguments) => user::main(arguments),
+            Command::Certs(arguments) => certs::main(arguments),
+            Command::Audit(arguments) => audit::main(arguments),
+            Command::Token(arguments) => token::main(arguments),
+            Command::Session(arguments) => session::main(arguments),
             Command::Check(arguments) => check::main(arguments),
             Command::DemoConnection(arguments) => demo::connection(arguments),
             Command::DemoExec(arguments) => demo::exec(arguments),

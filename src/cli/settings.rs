@@ -17,6 +17,27 @@ pub(super) struct DataFlags {
     data: Option<PathBuf>,
 }
 
+/// Where the certificate is.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct TlsFlags {
+    /// The certificate, PEM; made if absent [env: WSEXEC_TLS_CERT] [default: certs/wsexec.crt]
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, PEM; made if absent [env: WSEXEC_TLS_KEY] [default: certs/wsexec.key]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+}
+
+/// What concerns the certificate alone.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct CertificateFlags {
+    /// The configuration file [default: wsexec.toml where there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsFlags,
+}
+
 /// Everything that can be set by a flag.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct ServerFlags {
@@ -25,12 +46,8 @@ pub(super) struct ServerFlags {
     /// Where to listen; port 0 takes a free one [env: WSEXEC_LISTEN] [default: 127.0.0.1:8443]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// The certificate, PEM; made if absent [env: WSEXEC_TLS_CERT] [default: certs/wsexec.crt]
-    #[arg(long, value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
-    /// Its key, PEM; made if absent [env: WSEXEC_TLS_KEY] [default: certs/wsexec.key]
-    #[arg(long, value_name = "FILE")]
-    tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsFlags,
     /// A private key to log in with; may repeat [env: WSEXEC_SSH_IDENTITY, several with : between]
     /// [default: the usual keys in ~/.ssh, and the agent]
     #[arg(long, value_name = "FILE")]
@@ -49,6 +66,21 @@ impl DataFlags {
     pub(super) fn load(self) -> Result<Config, Failure> {
         ServerFlags {
             data: self,
+            ..ServerFlags::default()
+        }
+        .load()
+    }
+}
+
+impl CertificateFlags {
+    /// The configuration as it holds for this call.
+    pub(super) fn load(self) -> Result<Config, Failure> {
+        ServerFlags {
+            data: DataFlags {
+                config: self.config,
+                data: None,
+            },
+            tls: self.tls,
             ..ServerFlags::default()
         }
         .load()
@@ -74,8 +106,14 @@ impl ServerFlags {
         let path = |flag: Option<PathBuf>, name| flag.or_else(|| variable(name).map(PathBuf::from));
 
         set(&mut config.data, path(self.data.data, "WSEXEC_DATA"));
-        set(&mut config.tls.cert, path(self.tls_cert, "WSEXEC_TLS_CERT"));
-        set(&mut config.tls.key, path(self.tls_key, "WSEXEC_TLS_KEY"));
+        set(
+            &mut config.tls.cert,
+            path(self.tls.tls_cert, "WSEXEC_TLS_CERT"),
+        );
+        set(
+            &mut config.tls.key,
+            path(self.tls.tls_key, "WSEXEC_TLS_KEY"),
+        );
         let listen = parsed(self.listen, "WSEXEC_LISTEN", variable, |text| {
             text.parse()
                 .map_err(|_| "must be ADDR:PORT, such as 127.0.0.1:8443".to_owned())

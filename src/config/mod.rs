@@ -5,10 +5,12 @@
 
 mod auth;
 mod load;
+mod tls;
 mod validate;
 
 pub use auth::{Auth, OpenId, RoleName};
 pub use load::{ConfigError, load};
+pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -35,6 +37,8 @@ pub struct Config {
     pub engine: Engine,
     /// `[store]`
     pub store: Store,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
 }
@@ -50,6 +54,7 @@ impl Default for Config {
             secrets: Secrets::default(),
             engine: Engine::default(),
             store: Store::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }
@@ -91,25 +96,6 @@ impl Default for Http {
             head_timeout: 30,
             body_timeout: 30,
             write_timeout: 60,
-        }
-    }
-}
-
-/// The certificate.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tls {
-    /// The certificate chain, PEM.
-    pub cert: PathBuf,
-    /// Its key, PEM.
-    pub key: PathBuf,
-}
-
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            cert: "certs/wsexec.crt".into(),
-            key: "certs/wsexec.key".into(),
         }
     }
 }
@@ -270,6 +256,16 @@ impl Default for Store {
             readers: 4,
         }
     }
+}
+
+/// The audit trail's key and anchor, which are worth most on another disk than the store.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// The key of its MACs; `audit.key` in the data directory where unset.
+    pub key_file: Option<PathBuf>,
+    /// The file that says where it ends; `audit.anchor` in the data directory where unset.
+    pub anchor_file: Option<PathBuf>,
 }
 
 /// What is logged, to stderr.

@@ -1,8 +1,12 @@
-use super::{Config, ConfigError};
+use super::{Acme, Config, ConfigError, Tls};
+use crate::domain;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 const MIB: u64 = 1024 * 1024;
 const DAY: u64 = 24 * 60 * 60;
+/// The most names in a certificate by ACME.
+const DOMAINS: usize = 100;
 
 impl Config {
     /// Holds every value against its bounds: to be called once flags and environment are laid
@@ -13,6 +17,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let (http, ssh, engine) = (&self.http, &self.ssh, &self.engine);
         public_url(http.public_url.as_deref())?;
+        tls(&self.tls)?;
         for (key, value, bounds) in [
             (
                 "http.max_connections",
@@ -84,6 +89,56 @@ fn within(key: &'static str, value: u64, bounds: RangeInclusive<u64>) -> Result<
     Err(ConfigError::Value { key, message })
 }
 
+fn wrong<T>(key: &'static str, message: &str) -> Result<T, ConfigError> {
+    Err(ConfigError::Value {
+        key,
+        message: message.into(),
+    })
+}
+
+fn tls(tls: &Tls) -> Result<(), ConfigError> {
+    let advice = "it needs tls.client_ca beside it: without that no client certificate counts";
+    if tls.client_ca.is_none() && tls.client_certificates.is_some() {
+        return wrong("tls.client_certificates", advice);
+    }
+    if tls.client_ca.is_none() && tls.client_crl.is_some() {
+        return wrong("tls.client_crl", advice);
+    }
+    tls.acme.as_ref().map_or(Ok(()), acme)
+}
+
+fn acme(acme: &Acme) -> Result<(), ConfigError> {
+    let https = url::Url::parse(&acme.directory)
+        .is_ok_and(|url| url.scheme() == "https" && url.has_host() && url.username().is_empty());
+    if !https {
+        return wrong("tls.acme.directory", "it has to be an https:// address");
+    }
+    let name = |domain: &String| {
+        domain::host(domain).is_ok() && domain.parse::<IpAddr>().is_err() && domain.len() <= 253
+    };
+    if !(1..=DOMAINS).contains(&acme.domains.len()) || !acme.domains.iter().all(name) {
+        return wrong(
+            "tls.acme.domains",
+            "it has to name 1 to 100 hosts, without wildcards and addresses",
+        );
+    }
+    let mail = |contact: &String| contact.starts_with("mailto:") && contact.contains('@');
+    if !acme.contact.iter().all(mail) {
+        return wrong(
+            "tls.acme.contact",
+            "each has to look like mailto:ops@example.org",
+        );
+    }
+    if !acme.accept_terms {
+        return wrong(
+            "tls.acme.accept_terms",
+            "it has to be true: read the terms of service of the ACME server, and say that you \
+             accept them",
+        );
+    }
+    Ok(())
+}
+
 fn public_url(text: Option<&str>) -> Result<(), ConfigError> {
     let Some(text) = text else { return Ok(()) };
     let good = url::Url::parse(text).is_ok_and(|url| {
@@ -97,10 +152,10 @@ fn public_url(text: Option<&str>) -> Result<(), ConfigError> {
     if good {
         return Ok(());
     }
-    Err(ConfigError::Value {
-        key: "http.public_url",
-        message: "it has to look like https://wsexec.example or https://example/wsexec".into(),
-    })
+    wrong(
+        "http.public_url",
+        "it has to look like https://wsexec.example or https://example/wsexec",
+    )
 }
 
 #[cfg(test)]
@@ -136,6 +191,53 @@ mod tests {
         }
         let mut config = Config::default();
         config.http.public_url = Some("https://a.example:8443/base/".into());
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn client_certificates_need_an_authority_and_acme_needs_names_and_consent() {
+        for (text, key) in [
+            (
+                "client_certificates = \"required\"",
+                "tls.client_certificates",
+            ),
+            ("client_crl = \"crl.pem\"", "tls.client_crl"),
+            ("acme = { accept_terms = true }", "tls.acme.domains"),
+            (
+                "acme = { accept_terms = true, domains = [\"10.0.0.1\"] }",
+                "tls.acme.domains",
+            ),
+            (
+                "acme = { accept_terms = true, domains = [\"*.example.org\"] }",
+                "tls.acme.domains",
+            ),
+            (
+                "acme = { domains = [\"example.org\"] }",
+                "tls.acme.accept_terms",
+            ),
+            (
+                "acme = { accept_terms = true, domains = [\"example.org\"], contact = [\"me\"] }",
+                "tls.acme.contact",
+            ),
+            (
+                "acme = { accept_terms = true, domains = [\"a.example\"], directory = \"http://a\" }",
+                "tls.acme.directory",
+            ),
+        ] {
+            let config = Config {
+                tls: toml::from_str(text).unwrap(),
+                ..Config::default()
+            };
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(key), "{text}: {error}");
+        }
+        let text = "client_ca = \"ca.pem\"\nclient_certificates = \"optional\"\n\
+             min_version = \"1.3\"\n\
+             acme = { accept_terms = true, domains = [\"example.org\"] }";
+        let config = Config {
+            tls: toml::from_str(text).unwrap(),
+            ..Config::default()
+        };
         config.validate().unwrap();
     }
 }

@@ -5,6 +5,7 @@
 
 mod approval;
 mod audit;
+mod certificate;
 mod clock;
 mod credential;
 mod error;
@@ -26,7 +27,8 @@ mod wildcard;
 mod word;
 
 pub use approval::{Approval, ApprovalDecision, ApprovalState};
-pub use audit::{AuditFilter, AuditRecord};
+pub use audit::{AuditFault, AuditFilter, AuditHead, AuditRecord, AuditVerdict};
+pub use certificate::{ClientCertificate, Flag, ServerCertificate};
 pub use clock::{Clock, SystemClock, jittered};
 pub use credential::{
     By, Expiry, Grant, LoginMethod, NewToken, Session, SessionId, Token, TokenHash, TokenId,

@@ -4,7 +4,7 @@
 use super::headers;
 use super::problem::{PROBLEM_JSON, document, status};
 use super::request_id::RequestId;
-use crate::domain::{Error, Kind};
+use crate::domain::{Error, Kind, ServerCertificate};
 use poem::Response;
 use poem::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use std::net::SocketAddr;
@@ -22,8 +22,12 @@ pub(super) fn refusal(hypers_status: u16) -> Error {
 }
 
 /// The whole answer as it goes over an HTTP/1.1 connection that is closed afterwards, with a line
-/// in the log.
-pub(super) fn answer(error: &Error, peer: SocketAddr) -> Vec<u8> {
+/// in the log. `certificate` is what the connection showed; none for plain HTTP.
+pub(super) fn answer(
+    error: &Error,
+    peer: SocketAddr,
+    certificate: Option<&ServerCertificate>,
+) -> Vec<u8> {
     let id = RequestId::random();
     let body = id.within(|| document(error));
     let status = status(error.kind());
@@ -33,7 +37,7 @@ pub(super) fn answer(error: &Error, peer: SocketAddr) -> Vec<u8> {
         .header(CONTENT_LENGTH, body.len())
         .header(CONNECTION, "close")
         .finish();
-    headers::secure(&mut response, &id);
+    headers::secure(&mut response, &id, certificate);
     let mut bytes = format!("HTTP/1.1 {status}\r\n").into_bytes();
     for (name, value) in response.headers() {
         bytes.extend_from_slice(name.as_str().as_bytes());

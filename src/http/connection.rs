@@ -1,10 +1,11 @@
 //! One connection: hyper on it, and the watch that closes it when its peer stands still.
 
 use super::body::Unread;
-use super::listener::Protocol;
+use super::listener::{Handshake, Protocol};
 use super::stream::Watched;
 use super::watch::{Tracked, Watch};
 use crate::config;
+use crate::domain::{ClientCertificate, ServerCertificate};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -19,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +49,7 @@ pub(super) struct Connection<E> {
     pub(super) endpoint: Arc<E>,
     pub(super) local: SocketAddr,
     pub(super) config: config::Http,
+    pub(super) certificate: watch::Receiver<Arc<ServerCertificate>>,
     pub(super) tracker: TaskTracker,
     /// The service stops: no new request.
     pub(super) stop: CancellationToken,
@@ -58,14 +61,17 @@ pub(super) struct Connection<E> {
 pub(super) async fn serve<S, E>(
     connection: &Connection<E>,
     stream: S,
-    protocol: Protocol,
+    handshake: Handshake,
     peer: SocketAddr,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Endpoint<Output = Response> + 'static,
 {
     let watch = Arc::new(Watch::default());
-    let io = TokioIo::new(Watched::new(stream, watch.clone(), protocol, peer));
+    let protocol = handshake.protocol;
+    let certificate = connection.certificate.borrow().clone();
+    let stream = Watched::new(stream, watch.clone(), protocol, peer, certificate);
+    let io = TokioIo::new(stream);
     let spawn = Spawn {
         tracker: connection.tracker.clone(),
         cut: connection.cut.clone(),
@@ -74,6 +80,7 @@ pub(super) async fn serve<S, E>(
         endpoint: connection.endpoint.clone(),
         local: connection.local,
         peer,
+        client: handshake.client,
         watch: watch.clone(),
         spawn: spawn.clone(),
     });
@@ -181,6 +188,7 @@ struct Requests<E> {
     endpoint: Arc<E>,
     local: SocketAddr,
     peer: SocketAddr,
+    client: Option<ClientCertificate>,
     watch: Arc<Watch>,
     spawn: Spawn,
 }
@@ -190,12 +198,15 @@ impl<E: Endpoint<Output = Response>> Requests<E> {
     async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Tracked> {
         let open = self.watch.open();
         let version = request.version();
-        let request = poem::Request::from((
+        let mut request = poem::Request::from((
             request,
             LocalAddr(Addr::from(self.local)),
             RemoteAddr(Addr::from(self.peer)),
             Scheme::HTTPS,
         ));
+        if let Some(client) = &self.client {
+            request.set_data(client.clone());
+        }
         let mut response = self.endpoint.get_response(request).await;
         if let Some(unread) = response.extensions_mut().remove::<Unread>() {
             self.watch.leaves_unread();

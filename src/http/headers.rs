@@ -1,8 +1,9 @@
 use super::request_id::RequestId;
+use crate::domain::ServerCertificate;
 use poem::Response;
 use poem::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, SERVER,
-    X_CONTENT_TYPE_OPTIONS,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use poem::http::{HeaderMap, HeaderValue};
 
@@ -31,13 +32,25 @@ const ALWAYS: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// Sets the security headers and the request's id.
-pub(super) fn secure(response: &mut Response, id: &RequestId) {
+/// For two years (RFC 6797): a browser that has it goes to this host by HTTPS alone, on whatever
+/// port, and lets nobody past a certificate that it does not trust.
+const HTTPS_ALONE: HeaderValue = HeaderValue::from_static("max-age=63072000");
+
+/// Sets the security headers and the request's id; none of them depends on what the request was.
+/// `certificate` is what the connection showed; none for plain HTTP.
+pub(super) fn secure(
+    response: &mut Response,
+    id: &RequestId,
+    certificate: Option<&ServerCertificate>,
+) {
     let headers = response.headers_mut();
     headers.extend(ALWAYS);
     default(headers, CACHE_CONTROL, HeaderValue::from_static("no-store"));
     default(headers, CONTENT_SECURITY_POLICY, POLICY);
     headers.remove(SERVER);
+    if certificate.is_some_and(|certificate| !certificate.self_issued) {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HTTPS_ALONE);
+    }
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert(X_REQUEST_ID, id);
     }

@@ -3,6 +3,7 @@
 use super::connection::{Connection, serve};
 use super::plain::{self, Opening};
 use crate::config;
+use crate::domain::{ClientCertificate, ServerCertificate};
 use poem::{Endpoint, Response};
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,16 +24,28 @@ pub enum Protocol {
     Http2,
 }
 
+/// What a TLS handshake led to.
+#[derive(Debug, Clone)]
+pub struct Handshake {
+    /// What is spoken from now on.
+    pub protocol: Protocol,
+    /// The certificate that the client has shown.
+    pub client: Option<ClientCertificate>,
+}
+
 /// The service on its port.
 pub struct Server<A, E> {
     /// Where connections come from.
     pub listener: TcpListener,
-    /// Does the TLS handshake; its deadline is set here.
+    /// Does the TLS handshake; its deadline is set here. None where nothing is to be served over
+    /// that connection.
     pub accept_tls: A,
     /// What answers: an endpoint from [`super::stack`].
     pub endpoint: E,
     /// `[http]`
     pub config: config::Http,
+    /// What the certificate that is shown says, whichever it is.
+    pub certificate: watch::Receiver<Arc<ServerCertificate>>,
     /// Cancelled when the service stops.
     pub stop: CancellationToken,
     /// How long requests may go on after that.
@@ -46,7 +59,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::fro
 impl<A, F, S, E> Server<A, E>
 where
     A: Fn(TcpStream) -> F + Send + Sync + 'static,
-    F: Future<Output = io::Result<(S, Protocol)>> + Send + 'static,
+    F: Future<Output = io::Result<Option<(S, Handshake)>>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Endpoint<Output = Response> + 'static,
 {
@@ -66,6 +79,7 @@ where
                 endpoint: Arc::new(self.endpoint),
                 local,
                 config: self.config,
+                certificate: self.certificate,
                 tracker: tracker.clone(),
                 stop: self.stop.clone(),
                 cut: cut.clone(),
@@ -121,6 +135,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// A connection that is ready to be served, where it is to be.
+type Opened<S> = Option<(S, Handshake)>;
+
 /// What every connection needs.
 struct Shared<A, E> {
     accept_tls: A,
@@ -130,7 +147,7 @@ struct Shared<A, E> {
 impl<A, F, S, E> Shared<A, E>
 where
     A: Fn(TcpStream) -> F + Send + Sync + 'static,
-    F: Future<Output = io::Result<(S, Protocol)>> + Send + 'static,
+    F: Future<Output = io::Result<Option<(S, Handshake)>>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Endpoint<Output = Response> + 'static,
 {
@@ -146,8 +163,8 @@ where
         let opening = tokio::time::timeout(deadline, self.open(socket, peer));
         // Nothing was asked yet, so a stop has nothing to wait for.
         match stop.run_until_cancelled(opening).await {
-            Some(Ok(Ok(Some((stream, protocol))))) => {
-                serve(&self.connection, stream, protocol, peer).await;
+            Some(Ok(Ok(Some((stream, handshake))))) => {
+                serve(&self.connection, stream, handshake, peer).await;
             }
             Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "handshake failed"),
             Some(Err(_)) => tracing::debug!(%peer, "handshake took too long"),
@@ -156,11 +173,11 @@ where
         drop(place);
     }
 
-    async fn open(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<Option<(S, Protocol)>> {
+    async fn open(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<Opened<S>> {
         // Answers are small, and a page waits for them.
         socket.set_nodelay(true)?;
         match plain::opening(&socket).await? {
-            Opening::Tls => (self.accept_tls)(socket).await.map(Some),
+            Opening::Tls => (self.accept_tls)(socket).await,
             Opening::Http => plain::refuse(socket, peer).await.map(|()| None),
             Opening::Else => Ok(None),
         }

@@ -1,6 +1,7 @@
-//! Who asks: HTTP basic, an API token and the pages' session, turned into an [`Actor`].
+//! Who asks: HTTP basic, an API token, the pages' session and a client certificate, turned into an
+//! [`Actor`].
 
-use crate::domain::{Error, Kind, Result, Secret};
+use crate::domain::{ClientCertificate, Error, Kind, Result, Secret};
 use crate::service::{Actor, Service};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,7 +26,8 @@ const LOGGED_NAME: usize = 64;
 /// Which logins count at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Zone {
-    /// `/wsexec`: HTTP basic, an API token or a session; nothing is answered without one.
+    /// `/wsexec`: HTTP basic or an API token, a session, a client certificate, in this order;
+    /// nothing is answered without one.
     Api,
     /// The pages: a session or nobody; each page says what it wants.
     Pages,
@@ -62,12 +64,26 @@ pub(super) async fn identify(
         }
         Zone::Api => match session(request, service).await? {
             Some(actor) => Ok(Some(actor)),
-            None => Err(Error::new(
-                Kind::Unauthenticated,
-                "Log in with a user name and a password (HTTP basic), or with an API token (bearer).",
-            )),
+            None => by_certificate(request, service).await.map(Some),
         },
     }
+}
+
+async fn by_certificate(request: &Request, service: &Service) -> Result<Actor> {
+    let Some(certificate) = request.data::<ClientCertificate>() else {
+        return Err(Error::new(
+            Kind::Unauthenticated,
+            "Log in with a user name and a password (HTTP basic), or with an API token (bearer).",
+        ));
+    };
+    let from = peer(request);
+    let login = service.certificate_login(certificate, from).await;
+    login.inspect_err(|error| {
+        if error.kind() == Kind::Unauthenticated {
+            let user = certificate.user.as_deref();
+            tracing::warn!(user, %from, "login by client certificate failed");
+        }
+    })
 }
 
 async fn session(request: &Request, service: &Service) -> Result<Option<Actor>> {
@@ -146,6 +162,25 @@ fn credentials(request: &Request) -> Option<(String, Secret)> {
     Some((name.to_owned(), Secret::new(password)))
 }
 
+/// The name that a request tries to log in with by HTTP basic.
+pub(super) fn tried_name(request: &Request) -> Option<String> {
+    credentials(request).map(|(name, _)| name)
+}
+
+/// Whether a request shows an API token.
+pub(super) fn shows_token(request: &Request) -> bool {
+    bearer(request).is_some()
+}
+
+/// The name that a refused login of the pages was tried with.
+#[derive(Clone)]
+pub(super) struct Tried(pub(super) String);
+
+/// Says with what name a login was tried that this response refuses, for the record.
+pub fn tried(response: &mut Response, name: &str) {
+    response.extensions_mut().insert(Tried(name.to_owned()));
+}
+
 /// Where a request comes from, for the throttle and the log.
 pub fn peer(request: &Request) -> IpAddr {
     request
@@ -182,9 +217,17 @@ fn token(request: &Request, name: &'static str) -> Option<Secret> {
         .map(Secret::new)
 }
 
-/// Whether the request carries the session cookie, good or not.
-pub(super) fn has_cookie(request: &Request) -> bool {
-    cookies(request, COOKIE_NAME).next().is_some()
+/// Whether a browser may have logged in by itself, without anyone's doing: the request carries the
+/// session cookie, good or not, or came from a browser over a connection with a certificate.
+///
+/// Programs do not say where a request of theirs comes from. Every browser calls itself "Mozilla",
+/// and no page can change that in a request that goes to another site unasked.
+pub(super) fn comes_by_itself(request: &Request) -> bool {
+    let of_browser = |agent: &HeaderValue| agent.as_bytes().starts_with(b"Mozilla/");
+    let by_certificate = request.data::<ClientCertificate>().is_some()
+        && !request.headers().contains_key(AUTHORIZATION);
+    let mut agents = request.headers().get_all(USER_AGENT).iter();
+    cookies(request, COOKIE_NAME).next().is_some() || (by_certificate && agents.any(of_browser))
 }
 
 fn cookies<'a>(request: &'a Request, name: &'static str) -> impl Iterator<Item = &'a str> {

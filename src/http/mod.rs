@@ -23,9 +23,9 @@ mod watch;
 
 pub use body::{Received, read_body, too_large};
 pub use form::{FORM_TOKEN, Form, OpenForm, StepForm};
-pub use listener::{Protocol, Server};
+pub use listener::{Handshake, Protocol, Server};
 pub use login::{
-    agent, clear_session, clear_step, peer, session_token, set_session, set_step, step_token,
+    agent, clear_session, clear_step, peer, session_token, set_session, set_step, step_token, tried,
 };
 pub use methods::{not_allowed, with_allow};
 pub use problem::{describe, from_poem, problem, status};
@@ -33,20 +33,19 @@ pub use request_id::RequestId;
 pub use stack::stack;
 
 use crate::config;
-use crate::domain::{Error, Kind};
+use crate::domain::{Error, Kind, ServerCertificate};
 use crate::service::{Actor, Service};
 use poem::{FromRequest, Request, RequestBody};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::watch::Receiver;
 
 /// What [`stack`] has to know.
 pub struct Settings {
     /// `[http]`
     pub http: config::Http,
-    /// The DNS names of the certificate; `*.example` stands for one label.
-    pub names: Vec<String>,
-    /// The addresses of the certificate.
-    pub addresses: Vec<IpAddr>,
+    /// What the certificate that is shown says, whichever it is.
+    pub certificate: Receiver<Arc<ServerCertificate>>,
     /// Where the listener is bound.
     pub local: SocketAddr,
     /// The use cases.

@@ -8,8 +8,9 @@ use poem::http::header::{HeaderName, ORIGIN};
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Lets an unsafe method pass only where nothing says that another site is behind it. Where a
-/// browser may act without anyone's doing, it has to prove it (`needs_proof`): a cookie goes along
-/// by itself, and the forms of the pages are for browsers, every one of which sends `Origin`.
+/// browser may act without anyone's doing, it has to prove it (`needs_proof`): a cookie or a
+/// certificate goes along by itself, and the forms of the pages are for browsers, every one of which
+/// sends `Origin`.
 ///
 /// # Errors
 /// `Forbidden`.

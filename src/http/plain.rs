@@ -39,7 +39,7 @@ pub(super) async fn refuse(mut socket: TcpStream, peer: SocketAddr) -> io::Resul
         Kind::Invalid,
         "This port speaks HTTPS only: use https:// in the address.",
     );
-    socket.write_all(&bare::answer(&error, peer)).await?;
+    socket.write_all(&bare::answer(&error, peer, None)).await?;
     socket.shutdown().await?;
     tokio::io::copy(&mut socket.take(DROPPED), &mut tokio::io::sink()).await?;
     Ok(())

@@ -1,15 +1,18 @@
 use super::Settings;
+use crate::domain::ServerCertificate;
 use poem::Request;
 use poem::http::header::HOST;
 use poem::http::uri::Authority;
 use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// By what names this service is known, so that a forged Host never ends up in a URL.
 pub(super) struct Site {
     public_url: Option<String>,
-    /// In lower case; may begin with `*.`.
-    names: Vec<String>,
-    addresses: Vec<IpAddr>,
+    certificate: watch::Receiver<Arc<ServerCertificate>>,
+    /// The address of the listener, where it is one.
+    address: Option<IpAddr>,
     /// `https://ADDR:PORT` of the listener.
     listening: String,
 }
@@ -18,12 +21,10 @@ impl Site {
     pub(super) fn new(settings: &Settings) -> Self {
         let ip = settings.local.ip();
         let port = settings.local.port();
-        let mut addresses = settings.addresses.clone();
-        let listening = if ip.is_unspecified() {
-            format!("https://localhost:{port}")
-        } else {
-            addresses.push(ip);
-            format!("https://{}", settings.local)
+        let address = Some(ip).filter(|ip| !ip.is_unspecified());
+        let listening = match address {
+            None => format!("https://localhost:{port}"),
+            Some(_) => format!("https://{}", settings.local),
         };
         Self {
             public_url: settings
@@ -31,12 +32,8 @@ impl Site {
                 .public_url
                 .as_deref()
                 .map(|url| url.trim_end_matches('/').to_owned()),
-            names: settings
-                .names
-                .iter()
-                .map(|n| n.to_ascii_lowercase())
-                .collect(),
-            addresses,
+            certificate: settings.certificate.clone(),
+            address,
             listening,
         }
     }
@@ -80,17 +77,21 @@ impl Site {
             Some(ip) => ip.parse().ok().map(IpAddr::V6),
             None => host.parse().ok().map(IpAddr::V4),
         };
+        let certificate = self.certificate.borrow().clone();
         if let Some(ip) = ip {
-            return self.addresses.contains(&ip);
+            return self.address == Some(ip) || certificate.addresses.contains(&ip);
         }
         let host = host.to_ascii_lowercase();
-        self.names.iter().any(|name| match name.strip_prefix('*') {
-            // A wildcard stands for exactly one label (RFC 9525 section 6.3).
-            Some(suffix) => host
-                .strip_suffix(suffix)
-                .is_some_and(|label| !label.is_empty() && !label.contains('.')),
-            None => *name == host,
-        })
+        certificate
+            .names
+            .iter()
+            .any(|name| match name.strip_prefix('*') {
+                // A wildcard stands for exactly one label (RFC 9525 section 6.3).
+                Some(suffix) => host
+                    .strip_suffix(suffix)
+                    .is_some_and(|label| !label.is_empty() && !label.contains('.')),
+                None => *name == host,
+            })
     }
 }
 

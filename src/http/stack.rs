@@ -1,13 +1,13 @@
 //! The outermost layer: what every request goes through, in this order.
 
 use super::body::{Intake, Limits};
-use super::login::{self, Zone};
+use super::login::{self, Tried, Zone};
 use super::problem::{Cause, from_poem, problem};
 use super::request_id::RequestId;
 use super::site::{Site, authority};
 use super::{Context, Settings, headers, health, origin};
 use crate::domain::{Error, Kind, Result};
-use crate::service::{Actor, Hold};
+use crate::service::{Actor, Hold, Refusal, RefusalKind};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body_util::combinators::BoxBody;
@@ -68,11 +68,11 @@ impl<E: Endpoint> Stack<E> {
     async fn answer(&self, mut request: Request, id: RequestId) -> Response {
         let began = Instant::now();
         let line = Line::new(&request);
-        let mut who = None;
+        let mut known = Known::of(&request);
         let intake = self.guard(&mut request);
         let challenge = wants_challenge(&request).then(|| login::challenges(&request));
 
-        let mut response = self.respond(request, &mut who).await;
+        let mut response = self.respond(request, &mut known).await;
         if let Some(intake) = intake {
             if let Some(fault) = intake.fault() {
                 response = refuse_body(response, fault.into());
@@ -88,8 +88,22 @@ impl<E: Endpoint> Stack<E> {
                 response.headers_mut().append(WWW_AUTHENTICATE, scheme);
             }
         }
-        headers::secure(&mut response, &id);
-        line.write(&mut response, who.as_ref(), began);
+        if let Some(kind) = known.refusal(&mut response) {
+            let refusal = Refusal {
+                kind,
+                actor: known.who.as_ref(),
+                tried: known.tried.as_deref(),
+                from: line.peer,
+                method: line.method.as_str(),
+                path: &line.path,
+                status: response.status().as_u16(),
+                request: id.as_str(),
+            };
+            self.settings.service.refused(refusal).await;
+        }
+        let certificate = self.settings.certificate.borrow().clone();
+        headers::secure(&mut response, &id, Some(&certificate));
+        line.write(&mut response, known.who.as_ref(), began);
         response
     }
 
@@ -106,8 +120,8 @@ impl<E: Endpoint> Stack<E> {
     }
 
     /// Everything that may fail or panic.
-    async fn respond(&self, request: Request, who: &mut Option<Actor>) -> Response {
-        let attempt = AssertUnwindSafe(self.attempt(request, who)).catch_unwind();
+    async fn respond(&self, request: Request, known: &mut Known) -> Response {
+        let attempt = AssertUnwindSafe(self.attempt(request, known)).catch_unwind();
         match attempt.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_from_response() => error.into_response(),
@@ -117,25 +131,21 @@ impl<E: Endpoint> Stack<E> {
         }
     }
 
-    async fn attempt(
-        &self,
-        mut request: Request,
-        who: &mut Option<Actor>,
-    ) -> poem::Result<Response> {
+    async fn attempt(&self, mut request: Request, known: &mut Known) -> poem::Result<Response> {
         well_formed(&request)?;
         if let Some(health) = health::answer(&request, &self.settings.service).await {
             return Ok(health?);
         }
         let zone = Zone::of(request.uri().path());
-        let needs_proof = zone == Zone::Pages || login::has_cookie(&request);
-        origin::check(&request, &self.site, needs_proof)?;
-        *who = login::identify(&request, &self.settings.service, zone).await?;
+        let needs_proof = zone == Zone::Pages || login::comes_by_itself(&request);
+        origin::check(&request, &self.site, needs_proof).inspect_err(|_| known.foreign = true)?;
+        known.who = login::identify(&request, &self.settings.service, zone).await?;
         request.set_data(Context {
             site: self.site.clone(),
-            actor: who.clone(),
+            actor: known.who.clone(),
         });
         let response = self.inner.call(request).await?.into_response();
-        Ok(match who {
+        Ok(match &known.who {
             Some(actor) => held(response, self.settings.service.hold(actor)),
             None => response,
         })
@@ -202,6 +212,47 @@ fn refuse_body(response: Response, error: Error) -> Response {
         problem(&error)
     } else {
         response
+    }
+}
+
+/// What is known of whoever asks: for the log, and for the record where they are refused.
+struct Known {
+    who: Option<Actor>,
+    /// The name that a login was tried with.
+    tried: Option<String>,
+    /// Whether an API token was shown.
+    token: bool,
+    /// Whether another site is behind the request.
+    foreign: bool,
+}
+
+impl Known {
+    fn of(request: &Request) -> Self {
+        Self {
+            who: None,
+            tried: login::tried_name(request),
+            token: login::shows_token(request),
+            foreign: false,
+        }
+    }
+
+    /// Which kind of refusal an answer is; none where it is none.
+    fn refusal(&mut self, response: &mut Response) -> Option<RefusalKind> {
+        if let Some(Tried(name)) = response.extensions_mut().remove() {
+            self.tried = Some(name);
+        }
+        let stranger = self.who.is_none();
+        match response.status() {
+            StatusCode::FORBIDDEN if self.foreign => Some(RefusalKind::Origin),
+            StatusCode::FORBIDDEN => Some(RefusalKind::Forbidden),
+            StatusCode::UNAUTHORIZED if stranger && self.tried.is_some() => {
+                Some(RefusalKind::Login)
+            }
+            StatusCode::UNAUTHORIZED if stranger && self.token => Some(RefusalKind::Token),
+            StatusCode::UNAUTHORIZED => Some(RefusalKind::Unauthenticated),
+            StatusCode::TOO_MANY_REQUESTS => Some(RefusalKind::TooMany),
+            _ => None,
+        }
     }
 }
 

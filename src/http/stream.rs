@@ -4,6 +4,7 @@
 use super::bare;
 use super::listener::Protocol;
 use super::watch::Watch;
+use crate::domain::ServerCertificate;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -22,6 +23,7 @@ pub(super) struct Watched<S> {
     inner: S,
     watch: Arc<Watch>,
     peer: SocketAddr,
+    certificate: Arc<ServerCertificate>,
     protocol: Protocol,
     /// How many requests were begun when last nothing of an answer was left in hyper's buffer.
     flushed: usize,
@@ -41,11 +43,18 @@ struct Linger {
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(inner: S, watch: Arc<Watch>, protocol: Protocol, peer: SocketAddr) -> Self {
+    pub(super) fn new(
+        inner: S,
+        watch: Arc<Watch>,
+        protocol: Protocol,
+        peer: SocketAddr,
+        certificate: Arc<ServerCertificate>,
+    ) -> Self {
         Self {
             inner,
             watch,
             peer,
+            certificate,
             protocol,
             flushed: 0,
             refusal: None,
@@ -66,7 +75,11 @@ impl<S> Watched<S> {
             let code = std::str::from_utf8(code).ok().and_then(|c| c.parse().ok());
             self.watch.leaves_unread();
             self.refusal = Some(Refusal {
-                bytes: bare::answer(&bare::refusal(code.unwrap_or(400)), self.peer),
+                bytes: bare::answer(
+                    &bare::refusal(code.unwrap_or(400)),
+                    self.peer,
+                    Some(&self.certificate),
+                ),
                 sent: 0,
             });
         }

@@ -1,7 +1,7 @@
 use crate::auth::{form_token, same};
 use crate::domain::{
-    By, Error, Grant, Kind, Place, Result, Role, Scopes, Secret, SessionId, Task, TokenId, User,
-    UserId, Via,
+    By, ClientCertificate, Error, Grant, Kind, Place, Result, Role, Scopes, Secret, SessionId,
+    Task, TokenId, User, UserId, Via,
 };
 use std::net::IpAddr;
 
@@ -18,6 +18,8 @@ pub struct Actor {
     from: Option<IpAddr>,
     /// When they last proved who they are, Unix seconds; none where each request proves it.
     confirmed: Option<i64>,
+    /// What their connection has shown, where that is what they are logged in by.
+    certificate: Option<ClientCertificate>,
     /// What the forms of their session carry.
     form_token: Option<Secret>,
 }
@@ -101,6 +103,7 @@ impl Actor {
             grant: None,
             from: None,
             confirmed: None,
+            certificate: None,
             form_token: None,
         }
     }
@@ -117,6 +120,7 @@ impl Actor {
             }),
             from: Some(from),
             confirmed: None,
+            certificate: None,
             form_token: None,
         }
     }
@@ -128,6 +132,19 @@ impl Actor {
             scopes,
             ..self
         }
+    }
+
+    /// The same, for as long as this counts.
+    pub(super) fn by_certificate(self, certificate: ClientCertificate) -> Self {
+        Self {
+            certificate: Some(certificate),
+            ..self
+        }
+    }
+
+    /// What their connection has shown, where that is what they are logged in by.
+    pub(super) fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_ref()
     }
 
     /// The same in a session with this cookie, proven at this time and not with each request.

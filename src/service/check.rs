@@ -1,5 +1,6 @@
 use super::{Action, Actor, Service};
 use crate::domain::{Check, CheckRequest, Error, InstanceId, Kind, Result};
+use serde_json::json;
 
 impl Service {
     /// Takes each step that a task on the instance would take, and tells what was found. A first
@@ -23,6 +24,11 @@ impl Service {
                 "Your scope does not let you log in there as this user.",
             ));
         }
+        let told = (
+            format!("instance/{id}"),
+            json!({"address": instance.address(), "user": request.user}),
+        );
+        self.put_on_record(actor, "instance.check", told).await?;
         engine.check(id, &request).await
     }
 }

@@ -1,7 +1,7 @@
 //! What goes on for long goes on as long as whoever asked for it may have it.
 
-use super::{Actor, Service};
-use crate::domain::{Grant, Result};
+use super::{Actor, Service, certificates};
+use crate::domain::{ClientCertificate, Grant, Result};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ pub struct Hold {
     service: Service,
     /// None for the command line.
     grant: Option<Grant>,
+    certificate: Option<ClientCertificate>,
     changed: watch::Receiver<()>,
     /// None until the first look.
     looked: Option<Instant>,
@@ -56,8 +57,12 @@ impl Hold {
         self.changed.mark_unchanged();
         self.looked = Some(Instant::now());
         let it = &self.service.inner;
+        let now = it.clock.now();
+        if self.certificate.as_ref().is_some_and(|it| !it.counts(now)) {
+            return Err(certificates::ended());
+        }
         let life = it.rules.session;
-        it.store.check_grant(grant, life, it.clock.now()).await
+        it.store.check_grant(grant, life, now).await
     }
 }
 
@@ -67,6 +72,7 @@ impl Service {
         Hold {
             service: self.clone(),
             grant: actor.grant(),
+            certificate: actor.certificate().cloned(),
             changed: self.inner.store.watch_access(),
             looked: None,
         }

@@ -2,6 +2,8 @@
 //! line call, and nothing else reaches the store or the engine.
 
 mod actor;
+mod audit;
+mod certificates;
 mod check;
 mod confirm;
 mod events;
@@ -11,6 +13,7 @@ mod instances;
 mod login;
 mod output;
 mod page_login;
+mod refusals;
 mod second_factor;
 mod sessions;
 mod tasks;
@@ -21,11 +24,13 @@ mod users;
 pub use crate::domain::{Idempotency, IfMatch, TaskUpdate};
 pub use crate::store::Lifetime;
 pub use actor::{Action, Actor};
+pub use audit::server_note;
 pub use confirm::Proof;
 pub use events::{EventId, Events, TaskEvent};
 pub use hold::Hold;
 pub use output::{OutputReader, View};
 pub use page_login::{LoginStep, PendingLogin, is_form_of};
+pub use refusals::{Refusal, RefusalKind};
 pub use second_factor::Enrolment;
 
 use crate::auth::{Flights, Passwords, Throttle, Verdict, Verified};
@@ -33,6 +38,7 @@ use crate::domain::{Clock, Error, Result, Role};
 use crate::engine::Engine;
 use crate::store::Store;
 use crate::vault::Vault;
+use refusals::Refusals;
 use std::sync::Arc;
 
 /// The use cases; cheap to clone.
@@ -51,6 +57,7 @@ struct Inner {
     checks: Flights<std::result::Result<Verdict, login::NotNow>>,
     verified: Verified,
     throttle: Throttle,
+    refusals: Refusals,
     rules: Rules,
 }
 
@@ -101,6 +108,7 @@ impl Service {
                 verified: Verified::default(),
                 throttle: Throttle::default(),
                 rules,
+                refusals: Refusals::default(),
             }),
         }
     }

@@ -6,7 +6,7 @@
 
 use super::host_keys::Rules;
 use super::identities::Offer;
-use super::library::{self, Shared, Trouble};
+use super::library::{self, Shared, Trouble, Width};
 use super::login::{self, Login, NotIn, Tried};
 use super::reach::{self, Reached, Socket};
 use super::session::Session;
@@ -160,9 +160,25 @@ impl<'a> Attempts<'a> {
             .collect()
     }
 
+    /// What a machine can do without is not offered to it.
     async fn attempt(
         &mut self,
         library: SshLibrary,
+        offers: Vec<Offer>,
+    ) -> Result<Session, Attempt> {
+        let narrow = self.attempt_with(library, Width::Narrow, offers.clone());
+        match narrow.await {
+            Err(Attempt::Another(_)) if library == SshLibrary::Russh => {
+                self.attempt_with(library, Width::Wide, offers).await
+            }
+            done => done,
+        }
+    }
+
+    async fn attempt_with(
+        &mut self,
+        library: SshLibrary,
+        width: Width,
         offers: Vec<Offer>,
     ) -> Result<Session, Attempt> {
         let reached = reach::reach(self.inner, self.target, self.outer.as_ref()).await;
@@ -184,6 +200,7 @@ impl<'a> Attempts<'a> {
         let (shared, seen) = (Shared::new(), Arc::new(Seen::default()));
         let login = Login {
             library,
+            width,
             rules: self.rules.clone(),
             user: self.target.user.clone(),
             offers,

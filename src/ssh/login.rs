@@ -2,7 +2,7 @@
 
 use super::host_keys::Rules;
 use super::identities::Offer;
-use super::library::{Answer, Connection, Shared, Start, Trouble};
+use super::library::{Answer, Connection, Shared, Start, Trouble, Width};
 use super::stream::{Seen, Wire};
 use super::{Failure, Inner, Keys, agent};
 use crate::domain::{HostKey, SshLibrary};
@@ -14,6 +14,7 @@ const MAX_KEYS: usize = 16;
 /// One attempt to log in, with one library.
 pub struct Login {
     pub library: SshLibrary,
+    pub width: Width,
     pub rules: Rules,
     pub user: String,
     /// What is offered, of what the library can offer.
@@ -37,6 +38,7 @@ impl Login {
     pub async fn run(self, wire: Wire) -> Result<(Connection, HostKey), NotIn> {
         let start = Start {
             rules: self.rules,
+            width: self.width,
             shared: self.shared.clone(),
             wire,
         };

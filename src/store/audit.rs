@@ -3,12 +3,37 @@
 //! whoever does not have the key.
 
 use super::fault::Fault;
-use crate::domain::{By, Secret};
+use crate::domain::{AuditHead, By, Error, Secret};
 use hmac::{Hmac, KeyInit, Mac};
-use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use sha2::Sha256;
+use std::path::PathBuf;
+
+/// What is put on record beside a change of the store, or without one.
+#[derive(Debug, Clone)]
+pub struct Note {
+    /// Who, from where and when.
+    pub by: By,
+    /// A noun and a verb.
+    pub action: &'static str,
+    /// A noun and an id.
+    pub object: String,
+    /// How many such acts it stands for.
+    pub count: i64,
+    /// A JSON object.
+    pub detail: serde_json::Value,
+}
+
+/// What the trail needs that lies outside of the store.
+#[derive(Debug, Clone)]
+pub struct Trail {
+    /// What its MACs are made with.
+    pub key: Secret,
+    /// The file that says where it ends.
+    pub anchor: PathBuf,
+}
 
 /// The function that makes MACs, on connections that write.
 const MAC: &str = "audit_mac";
@@ -28,43 +53,69 @@ pub(super) fn unlock(c: &Connection, key: Secret) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
         | FunctionFlags::SQLITE_DIRECTONLY;
-    c.create_scalar_function(MAC, -1, flags, move |context| Ok(mac(&key, context)))
+    c.create_scalar_function(MAC, -1, flags, move |context| {
+        let values = (0..context.len()).map(|place| context.get_raw(place));
+        Ok(mac(&key, values))
+    })
 }
 
 /// HMAC-SHA256 (RFC 2104) over all values, each with its type and its length before it.
-fn mac(key: &Secret, context: &Context) -> Vec<u8> {
+pub(super) fn mac<'a>(key: &Secret, values: impl Iterator<Item = ValueRef<'a>>) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes())
         .expect("HMAC takes a key of any length");
-    for place in 0..context.len() {
-        let (kind, bytes) = match context.get_raw(place) {
-            ValueRef::Null => (0, Vec::new()),
-            ValueRef::Integer(number) => (1, number.to_be_bytes().to_vec()),
-            ValueRef::Real(number) => (2, number.to_be_bytes().to_vec()),
-            ValueRef::Text(text) => (3, text.to_vec()),
-            ValueRef::Blob(bytes) => (4, bytes.to_vec()),
-        };
+    let mut take = |kind: u8, bytes: &[u8]| {
         mac.update(&[kind]);
         mac.update(&(bytes.len() as u64).to_be_bytes());
-        mac.update(&bytes);
+        mac.update(bytes);
+    };
+    for value in values {
+        match value {
+            ValueRef::Null => take(0, &[]),
+            ValueRef::Integer(number) => take(1, &number.to_be_bytes()),
+            ValueRef::Real(number) => take(2, &number.to_be_bytes()),
+            ValueRef::Text(text) => take(3, text),
+            ValueRef::Blob(bytes) => take(4, bytes),
+        }
     }
     mac.finalize().into_bytes().to_vec()
 }
 
-/// The number and the MAC of the last record.
-pub(super) fn head(c: &Connection) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+/// The last record.
+pub(super) fn head(c: &Connection) -> rusqlite::Result<Option<AuditHead>> {
     c.prepare_cached("SELECT n, mac FROM audit ORDER BY n DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row([], |row| {
+            Ok(AuditHead {
+                n: row.get(0)?,
+                mac: row.get(1)?,
+            })
+        })
         .optional()
 }
 
+/// Whether this is a record of the trail.
+pub(super) fn holds(c: &Connection, it: &AuditHead) -> rusqlite::Result<bool> {
+    c.prepare_cached("SELECT EXISTS (SELECT 1 FROM audit WHERE n = ?1 AND mac = ?2)")?
+        .query_row(params![it.n, it.mac], |row| row.get(0))
+}
+
 /// Appends a record.
+///
+/// # Errors
+/// `Unavailable` whatever hinders it: what cannot be put on record is not done.
 pub(super) fn append(c: &Connection, by: &By, act: Act) -> Result<(), Fault> {
     append_counted(c, by, act, 1)
 }
 
 /// As [`append`], for so many acts.
 pub(super) fn append_counted(c: &Connection, by: &By, act: Act, count: i64) -> Result<(), Fault> {
-    let (last, before) = head(c)?.unwrap_or_default();
+    insert(c, by, act, count).map_err(|error| {
+        let detail = "This cannot be put on record now, and so is not done. Try again later.";
+        Error::unavailable(detail, 5).caused_by(error).into()
+    })
+}
+
+fn insert(c: &Connection, by: &By, act: Act, count: i64) -> rusqlite::Result<()> {
+    let (last, before) = end(c)?;
     let from = by.from.map(|it| it.to_string()).unwrap_or_default();
     c.prepare_cached(
         r#"INSERT INTO audit (n, at, by, via, "from", action, object, count, detail, mac)
@@ -75,7 +126,7 @@ pub(super) fn append_counted(c: &Connection, by: &By, act: Act, count: i64) -> R
         last + 1,
         by.at,
         by.name,
-        by.via().to_string(),
+        via(by),
         from,
         act.action,
         act.object,
@@ -84,6 +135,19 @@ pub(super) fn append_counted(c: &Connection, by: &By, act: Act, count: i64) -> R
         before,
     ])?;
     Ok(())
+}
+
+/// Who is not logged in yet uses no means.
+fn via(by: &By) -> String {
+    match (by.grant, by.from) {
+        (None, Some(_)) => String::new(),
+        _ => by.via().to_string(),
+    }
+}
+
+/// The number and the MAC that the next record follows.
+fn end(c: &Connection) -> rusqlite::Result<(i64, Vec<u8>)> {
+    Ok(head(c)?.map(|it| (it.n, it.mac)).unwrap_or_default())
 }
 
 /// Gives what stood in the trail before it had MACs, and what was amended, MACs of their own, and
@@ -105,7 +169,7 @@ pub(super) fn seal(c: &mut Connection) -> rusqlite::Result<()> {
         )?;
         let mut rows = old.query([])?;
         while let Some(row) = rows.next()? {
-            let (last, before) = head(&transaction)?.unwrap_or_default();
+            let (last, before) = end(&transaction)?;
             let act: [String; 4] = [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?];
             let [by, action, object, detail] = act;
             transaction.execute(

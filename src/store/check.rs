@@ -22,7 +22,7 @@ impl Store {
 
 /// The file as SQLite has to be told it, so that it makes no side files: a store that nobody has
 /// open has no log, and can be read as one that does not change.
-fn unchanged(path: &Path) -> PathBuf {
+pub(super) fn unchanged(path: &Path) -> PathBuf {
     if path.with_extension("db-wal").exists() {
         return path.to_owned();
     }

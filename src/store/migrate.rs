@@ -40,12 +40,15 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     }
 }
 
-/// Whether this program knows the schema; an older one is known.
-pub fn check(connection: &Connection) -> Result<(), OpenError> {
+/// Whether the schema is this program's own; false for an older one.
+///
+/// # Errors
+/// [`OpenError::Newer`].
+pub fn check(connection: &Connection) -> Result<bool, OpenError> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = MIGRATIONS.len() as i64;
     if found > known {
         return Err(OpenError::Newer { found, known });
     }
-    Ok(())
+    Ok(found == known)
 }

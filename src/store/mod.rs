@@ -6,8 +6,11 @@
 
 mod access;
 mod amendments;
+mod anchor;
 mod attempts;
 mod audit;
+mod audit_read;
+mod audit_verify;
 mod check;
 mod conditions;
 mod disk;
@@ -32,17 +35,21 @@ mod tokens;
 mod users;
 mod writer;
 
+pub use audit::{Note, Trail};
+pub use audit_read::AuditReader;
+pub use audit_verify::Verifier;
 pub use output::{CHUNK, Chunk, OutputWrite, Piece};
 pub use sessions::{Lifetime, NewSession};
 pub use tasks::Claims;
 pub use users::{NewUser, UserKey, UserUpdate};
 
 use crate::config;
-use crate::domain::{By, Result, Secret};
+use crate::domain::{By, Clock, Error, Result, SystemClock};
+use anchor::Anchor;
 use disk::Disk;
 use readers::Readers;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -95,6 +102,27 @@ pub enum OpenError {
         /// What this program knows.
         known: i64,
     },
+    /// The audit trail's anchor cannot be used.
+    #[error("cannot use the anchor of the audit trail {path}: {cause}")]
+    Anchor {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The audit trail is not what was written.
+    #[error(
+        "the audit trail is not what was written: {fault}. `wsexec audit verify` says more. If you have restored an older store, move the anchor {anchor} away: a new one is begun, which is put on record"
+    )]
+    Trail {
+        /// The first thing that is wrong.
+        fault: String,
+        /// The anchor.
+        anchor: PathBuf,
+    },
+    /// There is no audit trail yet.
+    #[error("there is no audit trail yet: it begins when `wsexec serve` starts")]
+    NoTrail,
     /// SQLite says no.
     #[error("cannot open the store: {0}")]
     Sqlite(String),
@@ -117,15 +145,15 @@ pub enum Access {
 
 impl Store {
     /// Opens the store in a data directory, and makes both where they are missing: the directory
-    /// with mode 0700, the files with 0600. `audit_key` is what the audit trail's MACs are made
-    /// with. Blocks.
+    /// with mode 0700, the files with 0600. An audit trail that is not what `trail` says it should
+    /// be is not gone on with. Blocks.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(
         dir: &Path,
         config: &config::Store,
-        audit_key: Secret,
+        trail: Trail,
         access: Access,
     ) -> Result<Self, OpenError> {
         let directory = |cause| OpenError::Directory {
@@ -151,8 +179,7 @@ impl Store {
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         migrate::migrate(&mut connection)?;
-        audit::unlock(&connection, audit_key)?;
-        audit::seal(&mut connection)?;
+        let anchor = take_up(&mut connection, trail)?;
         let id = connection.query_row("SELECT id FROM store", [], |row| row.get(0))?;
         let readers = Readers::open(config.readers.max(1), || {
             connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
@@ -160,7 +187,7 @@ impl Store {
         Ok(Self {
             inner: Arc::new(Inner {
                 readers,
-                writer: Writer::start(connection),
+                writer: Writer::start(connection, anchor),
                 disk: Disk::new(dir.to_owned(), config.min_free),
                 id,
                 access: watch::Sender::new(()),
@@ -232,6 +259,45 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(128);
     access::teach(&connection)?;
     Ok(connection)
+}
+
+/// Finds the audit trail as it was left, or refuses to go on with it.
+fn take_up(connection: &mut Connection, trail: Trail) -> Result<Anchor, OpenError> {
+    let Trail { key, anchor: path } = trail;
+    let refuse = |cause| OpenError::Anchor {
+        path: path.clone(),
+        cause,
+    };
+    let mut anchor = Anchor::open(&path).map_err(refuse)?;
+    let anchored = anchor.read().map_err(refuse)?;
+    let before = audit::head(connection)?;
+    audit_read::judge_end(connection, &key, anchored.as_ref())?.map_err(|fault| {
+        OpenError::Trail {
+            fault,
+            anchor: path.clone(),
+        }
+    })?;
+    audit::unlock(connection, key)?;
+    audit::seal(connection)?;
+    if let (Some(head), None) = (before, anchored) {
+        tracing::warn!(
+            records = head.n,
+            "the audit trail has no anchor: whether its end was cut off is not known; a new one begins"
+        );
+        let begun = audit::Act {
+            action: "audit.anchor",
+            object: "audit".into(),
+            detail: serde_json::json!({"records": head.n}),
+        };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        audit::append(&transaction, &By::server(SystemClock.now()), begun)
+            .map_err(|fault| OpenError::Sqlite(Error::from(fault).to_string()))?;
+        transaction.commit()?;
+    }
+    if let Some(head) = audit::head(connection)? {
+        anchor.advance(head);
+    }
+    Ok(anchor)
 }
 
 fn private_file(path: &Path) -> io::Result<File> {

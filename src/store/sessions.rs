@@ -238,7 +238,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::domain::{Role, Scope, Secret};
-    use crate::store::{Access, NewUser};
+    use crate::store::{Access, NewUser, Trail};
 
     const LIFE: Lifetime = Lifetime {
         idle: 100,
@@ -246,8 +246,16 @@ mod tests {
     };
 
     async fn with_session(dir: &std::path::Path) -> (Store, SessionId) {
-        let key = Secret::new("k");
-        let store = Store::open(dir, &crate::config::Store::default(), key, Access::Command);
+        let trail = Trail {
+            key: Secret::new("k"),
+            anchor: dir.join("anchor"),
+        };
+        let store = Store::open(
+            dir,
+            &crate::config::Store::default(),
+            trail,
+            Access::Command,
+        );
         let store = store.expect("a store");
         let new = NewUser {
             name: "ann".into(),

@@ -1,3 +1,5 @@
+use super::anchor::Anchor;
+use super::audit;
 use super::fault::{Fault, from_sqlite};
 use crate::domain::{Error, Result};
 use rusqlite::Connection;
@@ -21,11 +23,11 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(connection: Connection) -> Self {
+    pub fn start(connection: Connection, anchor: Anchor) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(&connection, jobs))
+            .spawn(move || run(&connection, anchor, jobs))
             .expect("the operating system starts a thread");
         Self {
             queue: Some(queue),
@@ -112,10 +114,10 @@ where
     }
 }
 
-fn run(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+fn run(connection: &Connection, mut anchor: Anchor, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
-        let failed = commit(connection, &mut batch).err().map(from_sqlite);
+        let failed = commit(connection, &mut anchor, &mut batch).err();
         if let Some(error) = &failed {
             tracing::error!(
                 cause = error.cause().map(tracing::field::display),
@@ -136,17 +138,31 @@ fn run(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let _ = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);");
 }
 
-fn commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
-    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+fn commit(connection: &Connection, anchor: &mut Anchor, batch: &mut [Box<dyn Job>]) -> Result<()> {
+    let execute = |sql: &str| -> Result<()> {
+        let mut statement = connection.prepare_cached(sql).map_err(from_sqlite)?;
+        statement.execute([]).map_err(from_sqlite)?;
+        Ok(())
+    };
+    let head = || audit::head(connection).map_err(from_sqlite);
+    execute("BEGIN IMMEDIATE")?;
+    let before = head()?;
     for job in batch {
         // One bad write must not take its neighbours with it.
-        connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+        execute("SAVEPOINT job")?;
         if !job.run(connection) {
             // A full disk can end the whole transaction: then this fails, and so does the batch.
-            connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+            execute("ROLLBACK TO job")?;
         }
-        connection.prepare_cached("RELEASE job")?.execute([])?;
+        execute("RELEASE job")?;
     }
-    connection.prepare_cached("COMMIT")?.execute([])?;
+    let appended = head()?.filter(|head| before.as_ref() != Some(head));
+    if appended.is_some() {
+        anchor.check(connection)?;
+    }
+    execute("COMMIT")?;
+    if let Some(head) = appended {
+        anchor.advance(head);
+    }
     Ok(())
 }

@@ -1,5 +1,6 @@
-use super::{Error, files, self_signed};
+use super::{Error, authority, files, self_signed};
 use crate::config;
+use crate::domain::ServerCertificate;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -7,11 +8,13 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use time::OffsetDateTime;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
-use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Name;
 
 /// The certificate that the service shows, with its key.
 pub struct Certificate {
@@ -19,12 +22,14 @@ pub struct Certificate {
     path: PathBuf,
     made: bool,
     fingerprint: String,
-    names: Vec<String>,
-    addresses: Vec<IpAddr>,
-    warning: Option<String>,
+    says: ServerCertificate,
+    issuer: Vec<u8>,
+    issued_by: String,
+    validity: Range<i64>,
 }
 
-/// Loads the certificate and its key; makes a self-signed one where neither file is there.
+/// Loads the certificate and its key; makes a self-signed one where neither file is there, and a
+/// new one where the private authority beside it has made it and its time is running out.
 ///
 /// # Errors
 /// Where one of the two is missing, others can read the key, they do not fit each other, or they
@@ -33,17 +38,33 @@ pub fn ensure(config: &config::Tls) -> Result<Certificate, Error> {
     let (cert, key) = (config.cert.as_path(), config.key.as_path());
     files::finish(cert, key)?;
     let certificate = match find(config)? {
-        Some(found) => found,
+        Some(found) => renewed(config, found)?,
         None => {
             let new = self_signed::make()?;
             files::write_pair((cert, &new.cert), (key, &new.key))?;
-            load(cert, key, true)?
+            let made = load(cert, key)?;
+            Certificate { made: true, ..made }
         }
     };
     if let Some(warning) = certificate.warning() {
         tracing::warn!(certificate = %cert.display(), "{warning}");
     }
     Ok(certificate)
+}
+
+/// A certificate that cannot be renewed still serves until its end.
+fn renewed(config: &config::Tls, found: Certificate) -> Result<Certificate, Error> {
+    if !found.is_due(now()) {
+        return Ok(found);
+    }
+    match authority::renew(config, &found) {
+        Ok(true) => load(&config.cert, &config.key),
+        Ok(false) => Ok(found),
+        Err(error) => {
+            tracing::warn!(%error, "the certificate is not renewed");
+            Ok(found)
+        }
+    }
 }
 
 /// Loads the certificate and its key, and makes nothing. None where neither file is there.
@@ -57,33 +78,31 @@ pub fn find(config: &config::Tls) -> Result<Option<Certificate>, Error> {
         missing: missing.to_owned(),
     };
     match (cert.exists(), key.exists()) {
-        (true, true) => load(cert, key, false).map(Some),
+        (true, true) => load(cert, key).map(Some),
         (true, false) => Err(half(cert, key)),
         (false, true) => Err(half(key, cert)),
         (false, false) => Ok(None),
     }
 }
 
-fn load(cert: &Path, key: &Path, made: bool) -> Result<Certificate, Error> {
+pub(super) fn load(cert: &Path, key: &Path) -> Result<Certificate, Error> {
     let no_certificate = || Error::NoCertificate {
         path: cert.to_owned(),
     };
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(&files::read_cert(cert)?)
-            .collect::<Result<_, _>>()
-            .map_err(|_| no_certificate())?;
+    let chain = files::read_certs(cert)?;
     let leaf = chain.first().ok_or_else(no_certificate)?.clone();
     let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_| no_certificate())?;
     let certified = certify(chain, cert, key)?;
-    let (names, addresses) = subjects(&parsed);
+    let validity = parsed.validity();
     Ok(Certificate {
         certified: Arc::new(certified),
         path: cert.to_owned(),
-        made,
+        made: false,
         fingerprint: fingerprint(&leaf),
-        names,
-        addresses,
-        warning: warning(&parsed),
+        says: says(&parsed),
+        issuer: parsed.issuer().as_raw().to_owned(),
+        issued_by: in_words(&parsed),
+        validity: validity.not_before.timestamp()..validity.not_after.timestamp(),
     })
 }
 
@@ -107,6 +126,18 @@ fn certify(
     }
 }
 
+/// Whether a chain and a key in PEM can be served, before they replace what is: gives the names
+/// that the leaf is for.
+pub(super) fn check_pair(cert: &[u8], key: &[u8]) -> Result<Vec<String>, Error> {
+    let chain = CertificateDer::pem_slice_iter(cert).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(Error::library)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(Error::library)?;
+    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(Error::library)?;
+    let leaf = certified.end_entity_cert().map_err(Error::library)?;
+    let (_, parsed) = X509Certificate::from_der(leaf).map_err(Error::library)?;
+    Ok(says(&parsed).names)
+}
+
 /// The cryptography under rustls; named here, so that no process-wide default decides.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
@@ -118,20 +149,41 @@ fn fingerprint(leaf: &[u8]) -> String {
     bytes.join(":")
 }
 
-/// The DNS names and the addresses that the certificate is for.
-fn subjects(leaf: &X509Certificate<'_>) -> (Vec<String>, Vec<IpAddr>) {
-    let (mut names, mut addresses) = (Vec::new(), Vec::new());
+/// The DNS names and the addresses that the certificate is for, and who vouches for them.
+fn says(leaf: &X509Certificate<'_>) -> ServerCertificate {
+    let mut says = ServerCertificate {
+        self_issued: is_self_signed(leaf) || authority::is_ours(leaf.issuer()),
+        ..ServerCertificate::default()
+    };
     let Ok(Some(extension)) = leaf.subject_alternative_name() else {
-        return (names, addresses);
+        return says;
     };
     for name in &extension.value.general_names {
         match name {
-            GeneralName::DNSName(name) => names.push((*name).to_owned()),
-            GeneralName::IPAddress(bytes) => addresses.extend(address(bytes)),
+            GeneralName::DNSName(name) => says.names.push(name.to_ascii_lowercase()),
+            GeneralName::IPAddress(bytes) => says.addresses.extend(address(bytes)),
             _ => {}
         }
     }
-    (names, addresses)
+    says
+}
+
+fn is_self_signed(leaf: &X509Certificate<'_>) -> bool {
+    leaf.issuer().as_raw() == leaf.subject().as_raw()
+}
+
+/// Who issued it, for a person.
+fn in_words(leaf: &X509Certificate<'_>) -> String {
+    if is_self_signed(leaf) {
+        return "itself".into();
+    }
+    common_name(leaf.issuer()).unwrap_or_else(|| leaf.issuer().to_string())
+}
+
+fn common_name(name: &X509Name<'_>) -> Option<String> {
+    let name = name.iter_common_name().next()?.as_str().ok()?;
+    // Whoever makes a certificate chooses what is in it; it goes to terminals and logs.
+    Some(name.chars().filter(|c| !c.is_control()).collect())
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -141,21 +193,9 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-fn warning(leaf: &X509Certificate<'_>) -> Option<String> {
-    let (validity, now) = (leaf.validity(), ASN1Time::now());
-    if validity.not_after < now {
-        return Some(format!(
-            "the certificate expired on {}: clients refuse it; replace it, or remove it and its \
-             key if it was made by this program, and a new one is made",
-            validity.not_after
-        ));
-    }
-    (validity.not_before > now).then(|| {
-        format!(
-            "the certificate is not valid before {}",
-            validity.not_before
-        )
-    })
+/// Unix seconds.
+pub(super) fn now() -> i64 {
+    OffsetDateTime::now_utc().unix_timestamp()
 }
 
 impl Certificate {
@@ -174,19 +214,43 @@ impl Certificate {
         &self.fingerprint
     }
 
-    /// The DNS names that the leaf is for; one may begin with `*.`.
-    pub fn names(&self) -> &[String] {
-        &self.names
+    /// What it says of the server.
+    pub fn says(&self) -> &ServerCertificate {
+        &self.says
     }
 
-    /// The addresses that the leaf is for.
-    pub fn addresses(&self) -> &[IpAddr] {
-        &self.addresses
+    /// Who issued it, and until when it is good: a part of a sentence.
+    pub fn origin(&self) -> String {
+        let until = day(self.validity.end);
+        format!("issued by {}, good until {until}", self.issued_by)
     }
 
     /// What a person should know of it: that it has expired, or is not valid yet.
-    pub fn warning(&self) -> Option<&str> {
-        self.warning.as_deref()
+    pub fn warning(&self) -> Option<String> {
+        let Range { start, end } = self.validity;
+        if end < now() {
+            return Some(format!(
+                "the certificate expired on {}: clients refuse it; replace it, or remove it and \
+                 its key if it was made by this program, and a new one is made",
+                day(end)
+            ));
+        }
+        (start > now()).then(|| format!("the certificate is not valid before {}", day(start)))
+    }
+
+    /// Whether less than a third of its life is left.
+    pub(super) fn is_due(&self, now: i64) -> bool {
+        self.validity.end - now < (self.validity.end - self.validity.start) / 3
+    }
+
+    /// Below 0 where it has expired.
+    pub(super) fn seconds_left(&self, now: i64) -> i64 {
+        self.validity.end - now
+    }
+
+    /// The name of its issuer (DER).
+    pub(super) fn issuer(&self) -> &[u8] {
+        &self.issuer
     }
 
     pub(super) fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
@@ -194,9 +258,15 @@ impl Certificate {
     }
 }
 
+/// The day of a moment in Unix seconds, as YYYY-MM-DD.
+pub(super) fn day(seconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .map_or_else(|_| "an unknown day".into(), |at| at.date().to_string())
+}
+
 /// Shows the same certificate whatever name the client asks for.
 #[derive(Debug)]
-struct Always(Arc<CertifiedKey>);
+pub(super) struct Always(pub(super) Arc<CertifiedKey>);
 
 impl ResolvesServerCert for Always {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {

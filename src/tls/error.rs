@@ -64,6 +64,39 @@ pub enum Error {
         /// The key's file.
         key: PathBuf,
     },
+    /// A file would be replaced, and nobody said that it may be.
+    #[error(
+        "{path} is there already: --force replaces it, and clients then have to trust the new one"
+    )]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It cannot stand in a certificate.
+    #[error("{name:?} is neither a host name nor an address")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// The private authority's time is over.
+    #[error(
+        "the authority in {path} expired on {until}: `wsexec certs init --force` makes a new one"
+    )]
+    Expired {
+        /// Its certificate's file.
+        path: PathBuf,
+        /// Its last day.
+        until: String,
+    },
+    /// There is no list of revoked certificates in the file.
+    #[error("{path} holds no list of revoked certificates that can be read: it must be PEM")]
+    NoRevocations {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The ACME server has not given a certificate.
+    #[error("no certificate by ACME: {0}")]
+    Acme(String),
     /// The TLS library, or the one that makes certificates, refused something.
     #[error("TLS cannot be set up: {0}")]
     Library(Box<dyn std::error::Error + Send + Sync>),

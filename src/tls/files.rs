@@ -2,6 +2,8 @@
 //! can read is noticed.
 
 use super::Error;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -11,9 +13,36 @@ use zeroize::Zeroizing;
 /// What is too large to be a certificate chain or a key, in bytes.
 const SIZE_LIMIT: u64 = 1024 * 1024;
 
-/// Reads the chain.
-pub(super) fn read_cert(path: &Path) -> Result<Vec<u8>, Error> {
+/// Reads certificates in PEM; there is at least one.
+pub(super) fn read_certs(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    CertificateDer::pem_slice_iter(&read_public(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .ok()
+        .filter(|found| !found.is_empty())
+        .ok_or_else(|| Error::NoCertificate {
+            path: path.to_owned(),
+        })
+}
+
+/// Reads what anybody may.
+pub(super) fn read_public(path: &Path) -> Result<Vec<u8>, Error> {
     read(path, |_| Ok(()))
+}
+
+/// By what a change of a file is seen: device, inode, size, and the times of its last changes of
+/// content and of anything, in nanoseconds. None where there is none.
+pub(super) type Stamp = Option<(u64, u64, u64, [i64; 4])>;
+
+/// The stamp of what stands at a path, or of what a link there leads to.
+pub(super) fn stamp(path: &Path) -> Stamp {
+    let meta = fs::metadata(path).ok()?;
+    let times = [
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ctime(),
+        meta.ctime_nsec(),
+    ];
+    Some((meta.dev(), meta.ino(), meta.size(), times))
 }
 
 /// Reads the key, unless others can read it too. As for ssh, a group may where the file is not
@@ -69,6 +98,15 @@ pub(super) fn finish(cert: &Path, key: &Path) -> Result<(), Error> {
         rename(cert)?;
     }
     Ok(())
+}
+
+/// Replaces one file that is for its owner alone (0600).
+pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    let beside = beside(path);
+    // As in `write_pair`.
+    let _ = fs::remove_file(&beside);
+    write_new(&beside, text, 0o600).map_err(write_error(&beside))?;
+    rename(path)
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {

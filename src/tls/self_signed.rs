@@ -1,4 +1,5 @@
 use super::Error;
+use super::authority::usual_names;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -17,11 +18,7 @@ pub(super) struct SelfSigned {
 
 /// Makes a certificate for this machine: ECDSA P-256, no CA, for servers alone.
 pub(super) fn make() -> Result<SelfSigned, Error> {
-    let mut names = ["localhost", "127.0.0.1", "::1"]
-        .map(str::to_owned)
-        .to_vec();
-    names.extend(host_name());
-    let mut params = CertificateParams::new(names).map_err(Error::library)?;
+    let mut params = CertificateParams::new(usual_names()).map_err(Error::library)?;
     let now = OffsetDateTime::now_utc();
     // A client's clock may be a little slow.
     params.not_before = now - Duration::days(1);
@@ -39,13 +36,4 @@ pub(super) fn make() -> Result<SelfSigned, Error> {
         cert: cert.pem(),
         key: Zeroizing::new(key.serialize_pem()),
     })
-}
-
-/// The host's name, where a certificate can hold it.
-fn host_name() -> Option<String> {
-    let uname = rustix::system::uname();
-    let name = uname.nodename().to_str().ok()?.to_ascii_lowercase();
-    let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-    let fits = !name.is_empty() && name.len() <= 253 && name.bytes().all(letter);
-    (fits && name != "localhost").then_some(name)
 }

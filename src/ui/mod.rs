@@ -6,6 +6,7 @@
 
 mod account;
 mod assets;
+mod audit;
 mod confirm;
 mod curl;
 mod errors;
@@ -85,6 +86,7 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/instances/:id/host_key", post(instances::decide))
         .at("/instances/:id/check", post(instances::try_out))
         .at("/instances/:id/delete", post(instances::delete))
+        .at("/audit", get(audit::index))
         .at("/static/:name", get(assets::serve))
         .around(errors::as_pages)
         .data(service)

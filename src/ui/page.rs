@@ -17,6 +17,8 @@ pub enum Section {
     Tasks,
     /// Instances.
     Instances,
+    /// The audit trail.
+    Audit,
     /// What is somebody's own: password, sessions, tokens.
     Account,
     /// Users.
@@ -33,6 +35,8 @@ pub struct Shell {
     pub manages_users: bool,
     /// Where it stands.
     pub section: Section,
+    /// Whether they may read the audit trail.
+    pub reads_audit: bool,
     /// What each of its forms carries; empty where nobody is logged in.
     pub form_token: String,
 }
@@ -44,6 +48,7 @@ impl Shell {
             user: Some(actor.name().to_owned()),
             manages_users: actor.may(Action::ManageUsers),
             section,
+            reads_audit: actor.may(Action::ReadAudit),
             form_token: actor
                 .form_token()
                 .map_or_else(String::new, |it| it.expose().to_owned()),
@@ -56,6 +61,7 @@ impl Shell {
             user: None,
             manages_users: false,
             section: Section::Outside,
+            reads_audit: false,
             form_token: String::new(),
         }
     }

@@ -51,6 +51,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("tokio_rustls", "tls"),
     ("rcgen", "tls"),
     ("x509_parser", "tls"),
+    ("instant_acme", "tls"),
     ("clap", "cli"),
 ];
 

@@ -44,9 +44,20 @@ pub enum Answer {
     Refused,
 }
 
+/// How much is offered to a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// What nobody finds fault with.
+    Narrow,
+    /// Also the curves of NIST, for a machine that has nothing else (FIPS, ECDSA host keys). Of
+    /// russh alone.
+    Wide,
+}
+
 /// What a connection is made with.
 pub struct Start {
     pub rules: Rules,
+    pub width: Width,
     pub shared: Arc<Shared>,
     pub wire: Wire,
 }

@@ -1,7 +1,7 @@
 //! Connections by russh.
 
 use super::shared::{EXTENDED_STDERR, Listening, Message, Shared, visible};
-use super::{Gone, NotOpened, Start, TERMINAL, Trouble, raw_modes};
+use super::{Gone, NotOpened, Start, TERMINAL, Trouble, Width, raw_modes};
 use crate::ssh::agent;
 use crate::ssh::host_keys::Rules;
 use crate::ssh::identities::{FileSigner, Offer};
@@ -25,15 +25,20 @@ const KEX: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
     kex::CURVE25519,
     kex::CURVE25519_PRE_RFC_8731,
-    kex::ECDH_SHA2_NISTP256,
-    kex::ECDH_SHA2_NISTP384,
-    kex::ECDH_SHA2_NISTP521,
     kex::DH_G14_SHA256,
     kex::DH_G16_SHA512,
     kex::DH_GEX_SHA256,
     kex::DH_G15_SHA512,
     kex::DH_G17_SHA512,
     kex::DH_G18_SHA512,
+];
+const KEX_OF_NIST: &[kex::Name] = &[
+    kex::ECDH_SHA2_NISTP256,
+    kex::ECDH_SHA2_NISTP384,
+    kex::ECDH_SHA2_NISTP521,
+];
+/// No key exchange, but what is said of it along with the list.
+const KEX_MARKS: &[kex::Name] = &[
     kex::EXTENSION_SUPPORT_AS_CLIENT,
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
 ];
@@ -83,7 +88,7 @@ pub struct Connection {
 
 /// The key exchange. russh shows a host key only once the server has proved to hold it.
 pub async fn start(start: Start) -> Result<Connection, Trouble> {
-    let config = config(&start.rules);
+    let config = config(&start.rules, start.width);
     let shared = start.shared;
     let handler = ClientHandler {
         rules: start.rules,
@@ -97,8 +102,15 @@ pub async fn start(start: Start) -> Result<Connection, Trouble> {
     })
 }
 
-fn config(rules: &Rules) -> client::Config {
-    let mut key = HOST_KEYS.to_vec();
+fn config(rules: &Rules, width: Width) -> client::Config {
+    let offered = |key: &Algorithm| {
+        width == Width::Wide || !matches!(key, Algorithm::Ecdsa { .. }) || rules.prefers(kind(key))
+    };
+    let mut key: Vec<_> = HOST_KEYS
+        .iter()
+        .filter(|key| offered(key))
+        .cloned()
+        .collect();
     key.sort_by_key(|algorithm| !rules.prefers(kind(algorithm)));
     let certificates = match rules.wants_certificates() {
         true => HOST_KEYS,
@@ -107,7 +119,7 @@ fn config(rules: &Rules) -> client::Config {
     client::Config {
         client_id: russh::SshId::Standard(CLIENT_ID.into()),
         preferred: Preferred {
-            kex: Cow::Borrowed(KEX),
+            kex: Cow::Owned([kex(width), KEX_MARKS.to_vec()].concat()),
             key: Cow::Owned(key),
             host_key_certificates: Cow::Borrowed(certificates),
             cipher: Cow::Borrowed(CIPHERS),
@@ -119,6 +131,13 @@ fn config(rules: &Rules) -> client::Config {
     }
 }
 
+fn kex(width: Width) -> Vec<kex::Name> {
+    match width {
+        Width::Narrow => KEX.to_vec(),
+        Width::Wide => [KEX, KEX_OF_NIST].concat(),
+    }
+}
+
 /// The name of the kind of key, whatever the signature is made with.
 fn kind(algorithm: &Algorithm) -> &str {
     match algorithm {
@@ -127,12 +146,13 @@ fn kind(algorithm: &Algorithm) -> &str {
     }
 }
 
-/// What [`config`] offers.
+/// What [`config`] offers at most.
 pub fn algorithms() -> Algorithms {
-    let kex = KEX.iter().map(AsRef::<str>::as_ref);
-    let kex = kex.filter(|name| !name.starts_with("ext-info-") && !name.starts_with("kex-strict-"));
     Algorithms {
-        kex: kex.map(str::to_owned).collect(),
+        kex: kex(Width::Wide)
+            .iter()
+            .map(|name| name.as_ref().into())
+            .collect(),
         host_key: HOST_KEYS.iter().map(|key| key.as_str().into()).collect(),
         cipher: CIPHERS.iter().map(|name| name.as_ref().into()).collect(),
         mac: MACS.iter().map(|name| name.as_ref().into()).collect(),

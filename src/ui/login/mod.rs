@@ -147,6 +147,7 @@ fn refuse(error: &Error, name: String, next: String) -> Result<Response> {
     };
     let mut response = page::html_with(http::status(error.kind()), &shown)?;
     http::describe(error, &mut response);
+    http::tried(&mut response, &shown.name);
     Ok(response)
 }
 

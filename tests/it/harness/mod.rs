@@ -4,9 +4,11 @@
 pub mod app;
 pub mod browser;
 pub mod cable;
+pub mod certificates;
 pub mod client;
 pub mod door;
 pub mod dropbear;
+pub mod people;
 pub mod planted;
 pub mod process;
 pub mod scripted;

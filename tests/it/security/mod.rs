@@ -1,5 +1,6 @@
 //! What a hostile client or network gets.
 
+mod audit;
 mod bodies;
 mod browsers;
 mod forgery;
@@ -9,4 +10,7 @@ mod matrix;
 mod second_factor;
 mod stillness;
 mod tls;
+mod tls_acme;
+mod tls_clients;
+mod tls_reload;
 mod wire;

@@ -1,5 +1,6 @@
 //! The SSH seam against a real sshd and a server that misbehaves.
 
+mod audit;
 mod busy;
 mod choice;
 mod commands;
