@@ -47,7 +47,6 @@ pub struct Typed {
     name: String,
     role: String,
     scope: String,
-    subject: String,
     disabled: String,
     password: String,
     version: String,
@@ -59,7 +58,6 @@ impl Typed {
             name: user.name.clone(),
             role: user.role.as_str().to_owned(),
             scope: user.scope.rules().join("\n"),
-            subject: user.subject.clone().unwrap_or_default(),
             disabled: if user.disabled { "on" } else { "" }.to_owned(),
             password: String::new(),
             version: user.version.to_string(),
@@ -83,10 +81,6 @@ impl Typed {
         }
     }
 
-    fn subject(&self) -> Option<String> {
-        Some(self.subject.trim().to_owned()).filter(|it| !it.is_empty())
-    }
-
     fn new_user(&self) -> Outcome<NewUser> {
         let (role, scope) = self.rights()?;
         Ok(NewUser {
@@ -96,7 +90,7 @@ impl Typed {
             password: Some(self.password.as_str())
                 .filter(|it| !it.is_empty())
                 .map(Secret::new),
-            subject: self.subject(),
+            subject: None,
         })
     }
 
@@ -108,7 +102,7 @@ impl Typed {
             role: Some(role).filter(|it| *it != now.role),
             scope: Some(scope).filter(|it| *it != now.scope),
             disabled: Some(disabled).filter(|it| *it != now.disabled),
-            subject: Some(self.subject()).filter(|it| *it != now.subject),
+            subject: None,
         })
     }
 }

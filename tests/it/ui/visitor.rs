@@ -62,8 +62,8 @@ impl Visitor {
 
     async fn keep_cookie(&mut self, reply: &Reply) {
         let cookies = reply.headers.get_all("set-cookie").iter();
-        let cookies = cookies.filter_map(|it| it.to_str().ok()?.split(';').next());
-        let cookie = cookies.filter(|it| !it.ends_with('=')).last();
+        let mut cookies = cookies.filter_map(|it| it.to_str().ok()?.split(';').next());
+        let cookie = cookies.rfind(|it| !it.ends_with('='));
         let Some(cookie) = cookie.map(str::to_owned) else {
             self.cookie = None;
             return;
