@@ -56,6 +56,7 @@ impl Running {
         tell: impl FnOnce(&str, &Secret) -> Result<()>,
     ) -> Result<Self> {
         let rules = rules(&config)?;
+        let told = config.clone();
         let store = open_store(&config, Access::Server).await?;
         let vault = open_vault(&config, &store).await?;
         if let Err(without) = vault.require_key() {
@@ -80,7 +81,6 @@ impl Running {
         )
         .await?;
         let service = Service::new(store, vault, Some(engine.clone()), clock, rules);
-        let told = config.clone();
         service.on_password_change(move |user| {
             if let Err(error) = forget_first_password(&told, user) {
                 tracing::warn!(%error, "a password is of no use any more, and its file stays");

@@ -13,6 +13,7 @@ mod logins;
 mod matrix;
 mod races;
 mod scopes;
+mod second_factor;
 mod stillness;
 mod tls;
 mod tls_acme;
