@@ -6,19 +6,21 @@ use super::input::Json;
 use super::instance_change::InstancePut;
 use super::instance_json::{InstanceAnswer, InstanceJson, InstancesAnswer};
 use super::login::Login;
-use super::param::{Header, Id, Path, Query};
+use super::param::{Header, Id, Path, Query, Value};
 use super::refusal::{Answer, Change, Declare, List, Read, Remove};
 use super::rows::{Rows, Source, link_to_next};
 use super::word::OneOf;
 use super::{Created, Found, Limit, Listed, Removed};
 use crate::domain::{
-    Error, Instance, InstanceFilter, InstanceId, InstanceState, NewInstance, Order, Page, Result,
+    Error, Instance, InstanceFilter, InstanceId, InstanceState, Labels, NewInstance, Order, Page,
+    Result, labels_from,
 };
 use crate::http::BaseUrl;
 use crate::service::{Actor, IfMatch, Service};
 use poem::Body;
 use poem::http::Uri;
 use poem_openapi::OpenApi;
+use poem_openapi::registry::MetaSchema;
 
 /// The routes of instances.
 pub struct Instances(pub Service);
@@ -61,6 +63,8 @@ impl Instances {
         tag: Query<String>,
         /// Only with exactly this address.
         ip: Query<String>,
+        /// Only with this label, `key=value`; several with a comma between them.
+        label: Query<Label>,
         /// Only with this text in the address or tag, in either case.
         q: Query<String>,
     ) -> Answer<Listed<InstancesAnswer>, List> {
@@ -69,6 +73,7 @@ impl Instances {
             state: state.0.map(|it| it.0),
             tag: tag.0,
             ip: ip.0,
+            labels: label.0.map(|it| it.0).unwrap_or_default(),
             q: q.0,
         };
         let rows = InstanceRows {
@@ -221,6 +226,19 @@ impl Instances {
         let id = InstanceId(id.0.0);
         self.0.remove_instance(&actor, id, if_match.0).await?;
         Ok(Removed::done())
+    }
+}
+
+/// Labels that all have to be there.
+pub struct Label(Labels);
+
+impl Value for Label {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
+    }
+
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        labels_from(text.split(',')).map(Self)
     }
 }
 

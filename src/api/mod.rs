@@ -5,6 +5,7 @@
 //! streams (`body`, `rows`, `raw`, `events`).
 
 mod allow;
+mod approvals;
 mod audit;
 mod body;
 mod change;
@@ -60,12 +61,12 @@ enum Tag {
     Output,
     /// Machines that scripts can run on.
     Instances,
-    /// Keys and secrets that are kept by name.
-    Identities,
     /// Who did what.
     Audit,
     /// Who may log in, and with what.
     Users,
+    /// Keys and secrets that are kept by name.
+    Identities,
 }
 
 /// A list.
@@ -152,11 +153,12 @@ type Api = (
     instances::Instances,
     host_keys::HostKeys,
     check::Checks,
-    identities::Identities,
     audit::Audit,
     users::Users,
     tokens::Tokens,
     sessions::Sessions,
+    identities::Identities,
+    approvals::Approvals,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -171,11 +173,12 @@ pub fn mount(route: Route, service: &Service) -> Route {
         instances::Instances(service.clone()),
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
-        identities::Identities(service.clone()),
         audit::Audit(service.clone()),
         users::Users(service.clone()),
         tokens::Tokens(service.clone()),
         sessions::Sessions(service.clone()),
+        identities::Identities(service.clone()),
+        approvals::Approvals(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

@@ -69,6 +69,10 @@ fn head(task: &Task, view: View, gaps: &[Gap]) -> ResponseBuilder {
     let mut response = Response::builder()
         .content_type("application/octet-stream")
         .header(
+            "Content-Security-Policy",
+            "default-src 'none'; sandbox; frame-ancestors 'none'",
+        )
+        .header(
             "Content-Disposition",
             format!("attachment; filename=\"{name}\""),
         );

@@ -11,7 +11,8 @@ use super::wire::{AttemptJson, AttemptsAnswer, TaskAnswer, TaskJson, TasksAnswer
 use super::word::{OneOf, Output};
 use super::{Created, Found, Limit, Listed, Removed};
 use crate::domain::{
-    InstanceId, NewTask, Order, Page, Result, State, Stream, Task, TaskFilter, TaskId,
+    ApprovalState, InstanceId, NewTask, Order, Page, Result, State, Stream, Task, TaskFilter,
+    TaskId,
 };
 use crate::http::BaseUrl;
 use crate::service::{Actor, IfMatch, Service};
@@ -68,6 +69,8 @@ impl Tasks {
         tag: Query<String>,
         /// Only with exactly this name.
         name: Query<String>,
+        /// Only where the second person's approval stands so.
+        approval: Query<OneOf<ApprovalState>>,
         /// Only with this text in the name, tag or script, in either case.
         q: Query<String>,
         /// Whether `stdout` and `stderr` are there; `full` unless given.
@@ -80,6 +83,7 @@ impl Tasks {
             user: user.0,
             tag: tag.0,
             name: name.0,
+            approval: approval.0.map(|it| it.0),
             q: q.0,
         };
         let shown = self.shown(actor.clone(), base, output);

@@ -209,10 +209,13 @@ impl TaskJson {
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Approval")]
 pub struct ApprovalJson {
-    /// `waiting` until somebody decides; then `approved` or `refused`; `expired` where nobody did.
+    /// `waiting` until somebody decides; then `approved` or `refused`; `expired` where nobody did in
+    /// time; `withdrawn` where it was cancelled before.
     pub state: OneOf<ApprovalState>,
     /// When nobody can approve it any more, Unix seconds.
     pub expires: i64,
+    /// The machine that it was posted for, and the jumps on the way: it runs on no other.
+    pub address: String,
     /// Who decided.
     #[oai(nullable)]
     pub by: Option<String>,
@@ -228,6 +231,7 @@ impl From<&Approval> for ApprovalJson {
         Self {
             state: OneOf(it.state),
             expires: it.expires,
+            address: it.address.clone(),
             by: it.by.clone(),
             at: it.at,
             comment: it.comment.clone(),
@@ -323,6 +327,14 @@ impl Example for TaskJson {
 pub struct TaskAnswer {
     /// The task.
     task: TaskJson,
+}
+
+/// One task without its output.
+#[derive(Object, Serialize)]
+#[oai(rename = "TaskOnlyAnswer")]
+pub struct TaskOnlyAnswer {
+    /// The task.
+    pub task: TaskJson,
 }
 
 /// Tasks, by id.

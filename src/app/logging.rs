@@ -2,7 +2,8 @@
 
 use crate::config::{self, LogFormat, LogLevel};
 use crate::domain::{Error, Result};
-use std::io::IsTerminal;
+use std::fmt as text;
+use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -19,9 +20,10 @@ const TELLTALES: [&str; 4] = ["thrussh", "thrussh_keys", "thrussh_libsodium", "c
 /// # Errors
 /// `Internal` where this process logs already.
 pub(super) fn start(log: &config::Log) -> Result<()> {
+    let coloured = std::io::stderr().is_terminal();
     let layer = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(move || OneLine { coloured })
+        .with_ansi(coloured);
     let registry = tracing_subscriber::registry().with(filter(log.level));
     let started: std::result::Result<(), TryInitError> = match log.format {
         LogFormat::Text => registry.with(layer).try_init(),
@@ -30,6 +32,42 @@ pub(super) fn start(log: &config::Log) -> Result<()> {
     started.map_err(Error::internal)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// stderr, with each record in a line of its own: what others wrote into it makes no second one,
+/// and no terminal that shows the log obeys it.
+struct OneLine {
+    /// Whether escapes are ours: the library takes those out that others wrote.
+    coloured: bool,
+}
+
+impl Write for OneLine {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let line = one_line(&String::from_utf8_lossy(record), self.coloured);
+        io::stderr().write_all(line.as_bytes())?;
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// The record without control characters but its last line end: `\u001b` stands for each, which is
+/// what JSON has for it, too.
+fn one_line(record: &str, coloured: bool) -> String {
+    let text = record.strip_suffix('\n').unwrap_or(record);
+    let mut line = String::with_capacity(record.len());
+    for c in text.chars() {
+        if c.is_control() && !(coloured && c == '\u{1b}') {
+            // Writing to a String does not fail.
+            let _ = text::Write::write_fmt(&mut line, format_args!("\\u{:04x}", u32::from(c)));
+        } else {
+            line.push(c);
+        }
+    }
+    line.push('\n');
+    line
 }
 
 /// Ours as configured, everything else from WARN. `RUST_LOG` is not read: who can set a variable
@@ -62,6 +100,14 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 mod tests {
     use super::*;
     use tracing::Level;
+
+    #[test]
+    fn a_record_is_one_line_whatever_stands_in_it() {
+        let record = "who=a\nINFO forged\r\u{1b}[2J\u{9b}K b\n";
+        let line = one_line(record, false);
+        assert_eq!(line, "who=a\\u000aINFO forged\\u000d\\u001b[2J\\u009bK b\n");
+        assert_eq!(one_line("\u{1b}[2mx\n", true), "\u{1b}[2mx\n");
+    }
 
     #[test]
     fn no_level_makes_the_ssh_library_tell_what_it_saw() {

@@ -54,6 +54,7 @@ impl Running {
         places: &[SocketAddr],
         tell: impl FnOnce(&str, &Secret) -> Result<()>,
     ) -> Result<Self> {
+        let rules = rules(&config)?;
         let store = open_store(&config, Access::Server).await?;
         let vault = open_vault(&config, &store).await?;
         if let Err(without) = vault.require_key() {
@@ -77,13 +78,7 @@ impl Running {
             clock.clone(),
         )
         .await?;
-        let service = Service::new(
-            store,
-            vault,
-            Some(engine.clone()),
-            clock,
-            rules(&config.auth),
-        );
+        let service = Service::new(store, vault, Some(engine.clone()), clock, rules);
         let first_user = service.ensure_first_user(tell).await?;
 
         let close = CancellationToken::new();
@@ -198,16 +193,19 @@ async fn show_certificate(config: &config::Tls) -> Result<Acceptor> {
     shown.map_err(failed)
 }
 
-/// What the use cases have to know of `[auth]`.
-pub(super) fn rules(config: &config::Auth) -> Rules {
+/// What the use cases have to know of `[auth]` and `[approvals]`.
+pub(super) fn rules(config: &Config) -> Result<Rules> {
+    let approvals = config.approvals.rules().map_err(failed)?;
+    let config = &config.auth;
     let seconds = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
-    Rules {
+    Ok(Rules {
+        approvals,
         session: Lifetime {
             idle: seconds(config.session_idle),
             absolute: seconds(config.session_lifetime),
         },
         second_factor: config.second_factor.iter().map(|it| it.0).collect(),
-    }
+    })
 }
 
 /// Reads the master keys for the secrets of a store.

@@ -1,6 +1,8 @@
+use super::terminal::sentence;
 use crate::config::ConfigError;
 use crate::domain;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 /// Why a subcommand failed: the sentence for stderr and the exit code.
@@ -38,7 +40,12 @@ impl Failure {
     /// Says it on stderr and gives the exit code.
     pub(super) fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            eprintln!("wsexec: {self}");
+            let said = self.to_string();
+            let said = match std::io::stderr().is_terminal() {
+                true => sentence(&said),
+                false => said,
+            };
+            eprintln!("wsexec: {said}");
         }
         ExitCode::from(self.code)
     }

@@ -12,6 +12,7 @@ pub use auth::{Auth, OpenId, RoleName};
 pub use load::{ConfigError, load};
 pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
 
+use crate::domain::{ApprovalRules, Scope};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -35,6 +36,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// `[engine]`
     pub engine: Engine,
+    /// `[approvals]`
+    pub approvals: Approvals,
     /// `[store]`
     pub store: Store,
     /// `[audit]`
@@ -53,6 +56,7 @@ impl Default for Config {
             auth: Auth::default(),
             secrets: Secrets::default(),
             engine: Engine::default(),
+            approvals: Approvals::default(),
             store: Store::default(),
             audit: Audit::default(),
             log: Log::default(),
@@ -236,6 +240,41 @@ impl Default for Engine {
             reconnect_timeout: 30,
             orphans: Orphans::Leave,
         }
+    }
+}
+
+/// What needs a second person before it runs, beside the instances that say so themselves.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Approvals {
+    /// Logins that need one, as the rules of a scope: `root@*`, `*@env=prod`. None where empty.
+    pub required: Vec<String>,
+    /// Seconds that somebody has to decide.
+    pub expire: u64,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self {
+            required: Vec::new(),
+            expire: 24 * 60 * 60,
+        }
+    }
+}
+
+impl Approvals {
+    /// The rules.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] where one is none.
+    pub fn rules(&self) -> Result<ApprovalRules, ConfigError> {
+        let required = Scope::parse(self.required.iter().map(String::as_str));
+        let required = required.map_err(|message| ConfigError::Value {
+            key: "approvals.required",
+            message,
+        })?;
+        let expire = i64::try_from(self.expire).unwrap_or(i64::MAX);
+        Ok(ApprovalRules::new(required, expire))
     }
 }
 

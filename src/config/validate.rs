@@ -68,12 +68,13 @@ impl Config {
                 self.auth.session_lifetime,
                 60..=366 * DAY,
             ),
+            ("approvals.expire", self.approvals.expire, 1..=31 * DAY),
             ("store.min_free", self.store.min_free, 0..=1024 * 1024 * MIB),
             ("store.readers", self.store.readers as u64, 1..=64),
         ] {
             within(key, value, bounds)?;
         }
-        Ok(())
+        self.approvals.rules().map(drop)
     }
 }
 

@@ -8,6 +8,24 @@ const MOST: usize = 64;
 const KEY_MAX: usize = 63;
 const VALUE_MAX: usize = 255;
 
+/// Reads `key=value`, one label each.
+///
+/// # Errors
+/// The sentence for the caller.
+pub fn labels_from<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Labels, String> {
+    let mut found = Labels::new();
+    for text in texts {
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("{text:?} is no label: write key=value"))?;
+        if found.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(format!("must have {key:?} once"));
+        }
+    }
+    labels(&found)?;
+    Ok(found)
+}
+
 /// Labels: up to 64; keys of 1 to 63 letters, digits and `. _ - /`, values of up to 255 letters,
 /// digits and `. _ - / : +`. What has a meaning in a scope (`*`, `@`, `=`, `!`) or a blank is in
 /// none of them.

@@ -26,7 +26,10 @@ mod validate;
 mod wildcard;
 mod word;
 
-pub use approval::{Approval, ApprovalDecision, ApprovalState};
+pub use approval::{
+    Approval, ApprovalDecision, ApprovalRules, ApprovalState, ApprovalVerdict,
+    comment as approval_comment, way_text,
+};
 pub use audit::{AuditFault, AuditFilter, AuditHead, AuditRecord, AuditVerdict};
 pub use certificate::{ClientCertificate, Flag, ServerCertificate};
 pub use clock::{Clock, SystemClock, jittered};
@@ -45,7 +48,7 @@ pub use identity::{
     SealedValues, SecretValues,
 };
 pub use instance::{Hop, Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
-pub use label::{Labels, labels};
+pub use label::{Labels, labels, labels_from};
 pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLibrary};
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
 pub use precondition::{Idempotency, IfMatch};

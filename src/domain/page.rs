@@ -1,4 +1,4 @@
-use super::{Error, InstanceId, InstanceState, Result, State};
+use super::{ApprovalState, Error, InstanceId, InstanceState, Labels, Result, State};
 
 /// The order of a list, by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +62,8 @@ pub struct TaskFilter {
     pub tag: Option<String>,
     /// With exactly this name.
     pub name: Option<String>,
+    /// Whose approval stands there.
+    pub approval: Option<ApprovalState>,
     /// With this text in the name, tag or script (ASCII letters in either case).
     pub q: Option<String>,
 }
@@ -109,6 +111,8 @@ pub struct InstanceFilter {
     pub tag: Option<String>,
     /// With exactly this address.
     pub ip: Option<String>,
+    /// With each of these labels.
+    pub labels: Labels,
     /// With this text in the address or tag.
     pub q: Option<String>,
 }

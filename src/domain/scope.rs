@@ -104,6 +104,24 @@ impl Scope {
                 .any(|rule| rule.forbids && rule.login == "*" && rule.on.selects(place))
     }
 
+    /// Whether a rule that allows names this instance by its id or its labels.
+    pub(super) fn marks(&self, place: Place) -> bool {
+        let mut allowed = self.rules.iter().filter(|rule| !rule.forbids);
+        allowed.any(|rule| !matches!(rule.on, Selector::Host(_)) && rule.on.selects(place))
+    }
+
+    /// Whether anything that a rule says of the one place, it does not say of the other.
+    pub(super) fn loses(&self, then: Place, now: Place) -> bool {
+        self.rules.iter().any(|rule| {
+            let (then, now) = (rule.on.selects(then), rule.on.selects(now));
+            if rule.forbids {
+                now && !then
+            } else {
+                then && !now
+            }
+        })
+    }
+
     /// Whether this login user on this instance is in the scope.
     pub fn allows(&self, login: &str, place: Place) -> bool {
         let hits = |rule: &Rule| wildcard(&rule.login, login) && rule.on.selects(place);

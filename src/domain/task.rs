@@ -1,6 +1,7 @@
 use super::word::word;
 use super::{
-    Approval, Error, InstanceId, Launch, Mode, RemoteProcess, Result, RunId, UserId, validate,
+    Approval, ApprovalState, Error, InstanceId, Launch, Mode, RemoteProcess, Result, RunId, UserId,
+    validate,
 };
 use std::fmt;
 
@@ -297,6 +298,7 @@ impl Task {
     /// state.
     pub fn claim(&mut self, run: RunId, now: i64) -> Result<()> {
         match self.state {
+            State::Init if self.waits_for_approval() => Err(self.refuses("be started unapproved")),
             State::Init => {
                 self.state = State::Current;
                 self.start = Some(now);
@@ -377,6 +379,11 @@ impl Task {
             State::Init if reaches_from_init => {}
             State::Init | State::Done | State::Abort => return Err(self.refuses("end")),
         }
+        if let Some(approval) = &mut self.approval
+            && approval.state == ApprovalState::Waiting
+        {
+            approval.state = ApprovalState::Withdrawn;
+        }
         self.state = ending.state;
         self.outcome = Some(ending.outcome);
         self.rc = ending.rc;
@@ -385,6 +392,50 @@ impl Task {
         self.end = Some(self.start.map_or(now, |start| now.max(start)));
         self.version += 1;
         Ok(())
+    }
+
+    /// Whether it waits for a second person.
+    pub fn waits_for_approval(&self) -> bool {
+        let waits = |it: &Approval| it.state == ApprovalState::Waiting;
+        self.state == State::Init && self.approval.as_ref().is_some_and(waits)
+    }
+
+    /// # Errors
+    /// A conflict where nothing waits for a decision.
+    pub fn require_undecided(&self) -> Result<()> {
+        match self.waits_for_approval() {
+            true => Ok(()),
+            false => Err(Error::conflict(format!(
+                "Task {} does not wait for an approval.",
+                self.id
+            ))),
+        }
+    }
+
+    /// Somebody has decided whether it runs, or nobody did in time. What may run waits for its turn
+    /// from now on; anything else ends with this reason.
+    ///
+    /// # Errors
+    /// A conflict where nothing waits for a decision.
+    pub fn decide(&mut self, state: ApprovalState, reason: &str, now: i64) -> Result<()> {
+        self.require_undecided()?;
+        if let Some(approval) = &mut self.approval {
+            approval.state = state;
+            approval.at = Some(now);
+        }
+        self.not_before = None;
+        match state {
+            ApprovalState::Approved => {
+                self.version += 1;
+                Ok(())
+            }
+            ApprovalState::Waiting
+            | ApprovalState::Refused
+            | ApprovalState::Expired
+            | ApprovalState::Withdrawn => {
+                self.finish(Ending::aborted(Outcome::Cancelled, reason), now)
+            }
+        }
     }
 
     fn refuses(&self, what: &str) -> Error {

@@ -3,6 +3,7 @@
 //! The store is the truth: a task is CURRENT there before anything is sent to a machine, and what
 //! is held here (who runs, which instances may have work) can be derived from it again.
 
+mod approvals;
 mod cancel;
 mod check;
 mod command;
@@ -41,6 +42,7 @@ use slots::Slots;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -74,6 +76,8 @@ struct Shared {
     known: RwLock<Arc<Known>>,
     /// Which uses of identities the runs that go on have noted.
     used: Mutex<HashSet<(TaskId, IdentityId)>>,
+    /// A task may wait for a second person since.
+    asked: Notify,
     /// No new work, and whoever waits is answered.
     stopping: CancellationToken,
     /// What runs is to end now.
@@ -151,6 +155,7 @@ impl Engine {
             checks: check::Places::default(),
             known: RwLock::default(),
             used: Mutex::default(),
+            asked: Notify::new(),
             stopping: CancellationToken::new(),
             interrupt: CancellationToken::new(),
             work: TaskTracker::new(),
@@ -168,12 +173,18 @@ impl Engine {
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
         shared.work.spawn(health::keep(Arc::clone(&shared)));
         shared.work.spawn(redact::keep(Arc::clone(&shared)));
+        shared.work.spawn(approvals::expire(Arc::clone(&shared)));
         Ok(Self { shared })
     }
 
     /// An instance may have work: a task was posted to it, or it was made ACTIVE.
     pub fn wake(&self, instance: InstanceId) {
         self.shared.slots.mark(instance);
+    }
+
+    /// A task may wait for a second person, and not for ever.
+    pub fn approvals_changed(&self) {
+        self.shared.asked.notify_one();
     }
 
     /// A task's cancel is on record: whoever runs it is told.

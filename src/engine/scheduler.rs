@@ -100,6 +100,9 @@ async fn claim(shared: &Arc<Shared>) -> bool {
                     }
                 };
             }
+            for task in claims.ended {
+                shared.feed.changed(task);
+            }
             claims
                 .more
                 .into_iter()

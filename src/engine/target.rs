@@ -72,19 +72,11 @@ fn require_active(way: &[Hop]) -> Result<(), Failure> {
         Some(jump) => Err(Failure::new(
             Outcome::Unreachable,
             format!(
-                "Its jump, instance {} ({}), is DEACTIVATE. Set it ACTIVE, or give the instance \
-                 another jump.",
-                jump.id,
-                place(jump)
+                "Its jump, instance {}, is DEACTIVATE. Set it ACTIVE, or give the instance another \
+                 jump.",
+                jump.id
             ),
         )),
-    }
-}
-
-fn place(instance: &Instance) -> String {
-    match instance.ip.contains(':') {
-        true => format!("[{}]:{}", instance.ip, instance.port),
-        false => format!("{}:{}", instance.ip, instance.port),
     }
 }
 

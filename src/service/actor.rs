@@ -41,6 +41,8 @@ pub enum Action {
     ManageTasks,
     /// Let the tasks of others run that need a second person.
     ApproveTasks,
+    /// Free instances of the need for a second person.
+    WaiveApprovals,
     /// See which identities there are.
     ReadIdentities,
     /// Make, change and remove identities.
@@ -55,7 +57,7 @@ pub enum Action {
 
 impl Action {
     /// Every one, in the order of the table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ReadInstances,
         Self::ManageInstances,
         Self::ReviewHostKeys,
@@ -67,6 +69,7 @@ impl Action {
         Self::ManageIdentities,
         Self::ManageUsers,
         Self::ReadAudit,
+        Self::WaiveApprovals,
         Self::OwnAccount,
     ];
 
@@ -84,6 +87,7 @@ impl Action {
             Self::ManageIdentities => "manage_identities",
             Self::ManageUsers => "manage_users",
             Self::ReadAudit => "read_audit",
+            Self::WaiveApprovals => "waive_approvals",
             Self::OwnAccount => "own_account",
         }
     }
@@ -233,6 +237,7 @@ impl Actor {
             Action::RunTasks => &[Admin, Operator, Runner],
             Action::ManageTasks => &[Admin, Operator],
             Action::ApproveTasks => &[Admin, Operator],
+            Action::WaiveApprovals => &[Admin],
             Action::ManageInstances => &[Admin, Operator],
             Action::ReviewHostKeys => &[Admin, Operator],
             Action::ReadIdentities => &[Admin, Operator],
@@ -295,12 +300,25 @@ impl Actor {
 
     /// For what is done to a task: one's own, or anybody's.
     pub(super) fn require_task(&self, task: &Task) -> Result<()> {
-        let own = self.user().is_some() && self.user() == task.owner;
-        self.require(if own {
+        self.require(self.needed_for(task))
+    }
+
+    /// Whether they may cancel, amend and remove a task that they see.
+    pub fn may_change(&self, task: &Task) -> bool {
+        self.may(self.needed_for(task))
+    }
+
+    fn needed_for(&self, task: &Task) -> Action {
+        if self.owns(task) {
             Action::RunTasks
         } else {
             Action::ManageTasks
-        })
+        }
+    }
+
+    /// Whether they posted it, whatever they were logged in with then.
+    pub(super) fn owns(&self, task: &Task) -> bool {
+        self.user().is_some() && self.user() == task.owner
     }
 
     /// Whether anything on this instance may be seen.

@@ -2,6 +2,7 @@ use super::{Action, Actor, Idempotency, IfMatch, Service};
 use crate::domain::{
     Error, Health, Instance, InstanceChange, InstanceFilter, InstanceId, NewInstance, Page, Result,
 };
+use crate::store::ByLaw;
 
 impl Service {
     /// One batch of a list: at most [`Service::BATCH`] rows, also where `page.limit` is higher or
@@ -77,7 +78,7 @@ impl Service {
     ) -> Result<Instance> {
         actor.require(Action::ManageInstances)?;
         let moves = change.ip.is_some() || change.port.is_some();
-        let by = actor.by(self.now());
+        let by = self.by_law(actor);
         let changed = self
             .inner
             .store
@@ -106,11 +107,19 @@ impl Service {
         if_match: Option<IfMatch>,
     ) -> Result<()> {
         actor.require(Action::ManageInstances)?;
-        let by = actor.by(self.now());
+        let by = self.by_law(actor);
         if self.inner.store.remove_instance(id, if_match, by).await? {
             Ok(())
         } else {
             Err(no_such_instance())
+        }
+    }
+
+    fn by_law(&self, actor: &Actor) -> ByLaw {
+        let keeps = !actor.may(Action::WaiveApprovals);
+        ByLaw {
+            by: actor.by(self.now()),
+            keeps: keeps.then(|| self.inner.rules.approvals.clone()),
         }
     }
 

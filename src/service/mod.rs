@@ -2,6 +2,7 @@
 //! line call, and nothing else reaches the store or the engine.
 
 mod actor;
+mod approvals;
 mod audit;
 mod certificates;
 mod check;
@@ -37,7 +38,7 @@ pub use second_factor::Enrolment;
 pub use secrets::SealedReport;
 
 use crate::auth::{Flights, Passwords, Throttle, Verdict, Verified};
-use crate::domain::{Clock, Error, Result, Role};
+use crate::domain::{ApprovalRules, Clock, Error, Result, Role};
 use crate::engine::Engine;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -64,13 +65,15 @@ struct Inner {
     rules: Rules,
 }
 
-/// What the configuration says of logins.
+/// What the configuration says of logins and of second persons.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// How long a session of the pages lives.
     pub session: Lifetime,
     /// Whose login needs a second factor.
     pub second_factor: Vec<Role>,
+    /// What needs a second person.
+    pub approvals: ApprovalRules,
 }
 
 impl Default for Rules {
@@ -82,6 +85,7 @@ impl Default for Rules {
                 absolute: 7 * 24 * 60 * 60,
             },
             second_factor: Vec::new(),
+            approvals: ApprovalRules::default(),
         }
     }
 }

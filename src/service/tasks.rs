@@ -55,10 +55,16 @@ impl Service {
         let (task, is_new) = self
             .inner
             .store
-            .create_task(new, key, actor.by(self.now()))
+            .create_task(
+                new,
+                key,
+                self.inner.rules.approvals.clone(),
+                actor.by(self.now()),
+            )
             .await?;
         if is_new {
             engine.wake(task.instance);
+            engine.approvals_changed();
         }
         Ok(self.explained(task))
     }
@@ -171,11 +177,18 @@ impl Service {
     }
 
     /// Says of a waiting task what it waits for: known only now, so it is not stored.
-    fn explained(&self, mut task: Task) -> Task {
+    pub(super) fn explained(&self, mut task: Task) -> Task {
         if task.state != State::Init {
             return task;
         }
         let instance = task.instance;
+        if let Some(approval) = task.approval.as_ref().filter(|_| task.waits_for_approval()) {
+            let left = (approval.expires - self.now()).max(0);
+            task.reason = Some(format!(
+                "Waits for the approval of a second person, for {left} s more."
+            ));
+            return task;
+        }
         let delayed = task.not_before.filter(|at| *at > self.now());
         task.reason = Some(if let Some(at) = delayed {
             format!(
@@ -210,6 +223,6 @@ impl Service {
     }
 }
 
-fn no_such_task() -> Error {
+pub(super) fn no_such_task() -> Error {
     Error::not_found("There is no such task.")
 }

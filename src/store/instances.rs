@@ -7,8 +7,9 @@ use super::idempotency::{self, Scope};
 use super::rows::unknown_word;
 use super::{health, host_keys, identities, jumps};
 use crate::domain::{
-    By, Error, HostKey, Idempotency, IfMatch, Instance, InstanceChange, InstanceFilter, InstanceId,
-    InstanceState, Kind, Labels, Mode, NewInstance, Page, Result, Scopes, ShownKey,
+    ApprovalRules, By, Error, HostKey, Idempotency, IfMatch, Instance, InstanceChange,
+    InstanceFilter, InstanceId, InstanceState, Kind, Labels, Mode, NewInstance, Page, Result,
+    Scopes, ShownKey,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -145,6 +146,26 @@ fn require_scope(by: &By, it: &Instance) -> Result<(), Fault> {
     }
 }
 
+/// Who changes or removes an instance, and which rules about a second person they have to keep;
+/// none where they may loosen them.
+#[derive(Debug, Clone)]
+pub struct ByLaw {
+    /// Who.
+    pub by: By,
+    /// What must need a second person as before.
+    pub keeps: Option<ApprovalRules>,
+}
+
+fn guarded(what: &str) -> Error {
+    Error::new(
+        Kind::Forbidden,
+        format!(
+            "Tasks on this instance need a second person, and this {what} would let them do \
+             without: an administrator has to do it."
+        ),
+    )
+}
+
 fn has_unfinished(c: &Connection, id: InstanceId) -> rusqlite::Result<bool> {
     c.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM tasks WHERE instance = ?1 AND state = 'INIT')
@@ -181,6 +202,13 @@ impl Store {
         conditions.equal("state", filter.state.map(InstanceState::as_str));
         conditions.equal("tag", filter.tag.clone());
         conditions.equal("ip", filter.ip.clone());
+        for (key, value) in &filter.labels {
+            let label = json!([key, value]).to_string();
+            conditions.hold(
+                "EXISTS (SELECT 1 FROM json_each(labels) l WHERE json_array(l.key, l.value) = ?)",
+                label,
+            );
+        }
         conditions.contains(&["ip", "tag"], filter.q.as_deref());
         self.read(move |c| conditions.select(c, &columns(), TABLE, instance))
             .await
@@ -223,11 +251,11 @@ impl Store {
             if let Some(scope) = &scope
                 && let Some(made) = idempotency::find(c, scope, by.at)?
             {
-                return get(c, InstanceId(made))?.ok_or_else(|| {
-                    Fault::Domain(Error::conflict(
-                        "The instance that this Idempotency-Key made was removed.",
-                    ))
-                });
+                let made = get(c, InstanceId(made))?.ok_or_else(|| {
+                    Error::conflict("The instance that this Idempotency-Key made was removed.")
+                })?;
+                require_scope(by, &made)?;
+                return Ok(made);
             }
             jumps::check(c, by, None, new.jump)?;
             identities::require_key(c, new.identity.as_deref())?;
@@ -275,8 +303,9 @@ impl Store {
         id: InstanceId,
         change: InstanceChange,
         if_match: Option<IfMatch>,
-        by: By,
+        by: ByLaw,
     ) -> Result<Option<Instance>> {
+        let ByLaw { by, keeps } = by;
         self.act(by, move |c, by| {
             let Some(old) = access::seen(&by.scopes, get(c, id)?) else {
                 return Ok(None);
@@ -284,6 +313,9 @@ impl Store {
             IfMatch::check(if_match.as_ref(), old.version)?;
             let new = change.apply(&old)?;
             require_scope(by, &new)?;
+            if keeps.is_some_and(|rules| rules.loosened(&old, &new)) {
+                return Err(guarded("change").into());
+            }
             if new.identity != old.identity {
                 identities::require_key(c, new.identity.as_deref())?;
             }
@@ -322,20 +354,24 @@ impl Store {
         &self,
         id: InstanceId,
         if_match: Option<IfMatch>,
-        by: By,
+        by: ByLaw,
     ) -> Result<bool> {
+        let ByLaw { by, keeps } = by;
         self.act(by, move |c, by| {
             let Some(old) = access::seen(&by.scopes, get(c, id)?) else {
                 return Ok(false);
             };
             IfMatch::check(if_match.as_ref(), old.version)?;
+            if keeps.is_some_and(|rules| rules.guard(&old)) {
+                return Err(guarded("removal").into());
+            }
             if has_unfinished(c, id)? {
                 return Err(Error::conflict(
                     "Tasks on this instance have not ended. Cancel them or wait, then remove it.",
                 )
                 .into());
             }
-            jumps::require_unused(c, id)?;
+            jumps::require_unused(c, by, id)?;
             let act = Act {
                 action: "instance.remove",
                 object: object(id),

@@ -66,14 +66,26 @@ fn behind(c: &Connection, id: InstanceId) -> rusqlite::Result<usize> {
 }
 
 /// Refuses where others are reached through this one.
-pub(super) fn require_unused(c: &Connection, id: InstanceId) -> Result<(), Fault> {
+pub(super) fn require_unused(c: &Connection, by: &By, id: InstanceId) -> Result<(), Fault> {
     const NAMED: usize = 10;
+    let used = "SELECT EXISTS (SELECT 1 FROM instances WHERE jump = ?1)";
+    if !c
+        .prepare_cached(used)?
+        .query_row([id.0], |row| row.get(0))?
+    {
+        return Ok(());
+    }
     let mut through = c
-        .prepare_cached("SELECT id FROM instances WHERE jump = ?1 ORDER BY id LIMIT ?2")?
-        .query_map(params![id.0, NAMED + 1], |row| row.get::<_, i64>(0))?
+        .prepare_cached(
+            "SELECT id FROM instances WHERE jump = ?1 AND sees(?3, id, ip, labels) ORDER BY id LIMIT ?2",
+        )?
+        .query_map(params![id.0, NAMED + 1, by.scopes.to_string()], |row| {
+            row.get::<_, i64>(0)
+        })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     if through.is_empty() {
-        return Ok(());
+        // Which ones is not for them to know.
+        return Err(Error::conflict("Other instances are reached through this one.").into());
     }
     let more = through.len() > NAMED;
     through.truncate(NAMED);
@@ -93,21 +105,23 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn way(&self, id: InstanceId) -> Result<Vec<Hop>> {
-        self.read(move |c| {
-            let mut way = Vec::new();
-            let mut next = Some(id);
-            while let Some(id) = next
-                && way.len() <= Instance::JUMPS
-            {
-                let Some(instance) = instances::get(c, id)? else {
-                    break;
-                };
-                next = instance.jump;
-                let revoked = host_keys::revoked(c, id)?;
-                way.push(Hop { instance, revoked });
-            }
-            Ok(way)
-        })
-        .await
+        self.read(move |c| way(c, id)).await
     }
+}
+
+/// As [`Store::way`], inside whatever transaction the connection is in.
+pub(super) fn way(c: &Connection, id: InstanceId) -> rusqlite::Result<Vec<Hop>> {
+    let mut way = Vec::new();
+    let mut next = Some(id);
+    while let Some(id) = next
+        && way.len() <= Instance::JUMPS
+    {
+        let Some(instance) = instances::get(c, id)? else {
+            break;
+        };
+        next = instance.jump;
+        let revoked = host_keys::revoked(c, id)?;
+        way.push(Hop { instance, revoked });
+    }
+    Ok(way)
 }

@@ -7,6 +7,7 @@
 mod access;
 mod amendments;
 mod anchor;
+mod approvals;
 mod attempts;
 mod audit;
 mod audit_read;
@@ -41,6 +42,7 @@ pub use audit::{Note, Trail};
 pub use audit_read::AuditReader;
 pub use audit_verify::Verifier;
 pub use identities::IdentityRow;
+pub use instances::ByLaw;
 pub use output::{CHUNK, Chunk, OutputWrite, Piece};
 pub use sessions::{Lifetime, NewSession};
 pub use tasks::Claims;

@@ -3,11 +3,11 @@ use super::conditions::Conditions;
 use super::fault::Fault;
 use super::idempotency::{self, Scope};
 use super::rows::unknown_word;
-use super::{Store, access, instances, launch, output};
+use super::{Store, access, approvals, instances, launch, output};
 use crate::domain::{
-    Approval, ApprovalState, Become, By, Ending, Error, Gap, Idempotency, IfMatch, Instance,
-    InstanceId, InstanceState, Kind, Mode, NewTask, Order, Outcome, Page, RemoteProcess, Result,
-    RunId, Scopes, State, Stream, StreamInfo, Task, TaskFilter, TaskId, TaskUpdate, UserId,
+    Approval, ApprovalRules, ApprovalState, Become, By, Ending, Error, Gap, Idempotency, IfMatch,
+    Instance, InstanceId, InstanceState, Kind, Mode, NewTask, Order, Outcome, Page, RemoteProcess,
+    Result, RunId, Scopes, State, Stream, StreamInfo, Task, TaskFilter, TaskId, TaskUpdate, UserId,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
@@ -176,6 +176,11 @@ fn narrowed(filter: &TaskFilter, scopes: &Scopes, page: Page) -> Conditions {
     conditions.equal(&other("user"), filter.user.clone());
     conditions.equal(&other("tag"), filter.tag.clone());
     conditions.equal(&other("name"), filter.name.clone());
+    match filter.approval {
+        // As the index has it.
+        Some(ApprovalState::Waiting) => conditions.is("approval = 'waiting'"),
+        other => conditions.equal("approval", other.map(ApprovalState::as_str)),
+    }
     conditions.contains(&["name", "tag", "script"], filter.q.as_deref());
     if !scopes.are_everything() {
         conditions.hold(ALLOWED, scopes.to_string());
@@ -188,6 +193,8 @@ fn narrowed(filter: &TaskFilter, scopes: &Scopes, page: Page) -> Conditions {
 pub struct Claims {
     /// Tasks that are CURRENT now, each with its instance as it was then.
     pub claimed: Vec<(Task, Instance)>,
+    /// Tasks that were approved for another machine than there is now: they have ended.
+    pub ended: Vec<TaskId>,
     /// Instances, of those asked for, that have more waiting.
     pub more: Vec<InstanceId>,
 }
@@ -275,6 +282,7 @@ impl Store {
         &self,
         new: NewTask,
         key: Option<Idempotency>,
+        rules: ApprovalRules,
         by: By,
     ) -> Result<(Task, bool)> {
         self.act(by, move |c, by| {
@@ -286,13 +294,14 @@ impl Store {
             if let Some(scope) = &scope
                 && let Some(made) = idempotency::find(c, scope, by.at)?
             {
-                return get(c, TaskId(made))?
-                    .map(|task| (task, false))
-                    .ok_or_else(|| {
-                        Fault::Domain(Error::conflict(
-                            "The task that this Idempotency-Key posted was removed.",
-                        ))
-                    });
+                let posted = get(c, TaskId(made))?.ok_or_else(|| {
+                    Error::conflict("The task that this Idempotency-Key posted was removed.")
+                })?;
+                // By now, or by this token, it may be out of sight.
+                return match access::sees_task(c, &by.scopes, &posted)? {
+                    true => Ok((posted, false)),
+                    false => Err(Error::not_found("There is no such instance.").into()),
+                };
             }
             let instance = access::seen(&by.scopes, instances::get(c, new.instance)?)
                 .ok_or_else(|| Error::not_found("There is no such instance."))?;
@@ -316,10 +325,14 @@ impl Store {
             let mut new = new;
             new.mode.get_or_insert(instance.mode);
             let id = insert(c, &new, by)?;
+            let needs_approval = approvals::needed(c, &rules, &new.user, instance.id)?;
+            if needs_approval {
+                approvals::ask(c, id, instance.id, by.at + rules.expire())?;
+            }
             let detail = json!({
                 "name": new.name, "instance": instance.id.0, "address": instance.address(),
                 "user": new.user, "script_bytes": new.script.len(),
-                "script_sha256": hex(&Sha256::digest(&new.script)),
+                "script_sha256": script_hash(&new.script), "approval": needs_approval,
             });
             let act = Act {
                 action: "task.create",
@@ -450,6 +463,12 @@ impl Store {
                     claims.more.push(id);
                 }
                 for mut it in waiting {
+                    if let Some(why) = approvals::moved(c, &it)? {
+                        it.finish(Ending::aborted(Outcome::StartFailed, why), now)?;
+                        put(c, &it)?;
+                        claims.ended.push(it.id);
+                        continue;
+                    }
                     it.claim(RunId(Uuid::new_v4().to_string()), now)?;
                     let detail = json!({
                         "address": instance.address(), "user": it.user, "attempt": it.attempt,
@@ -668,8 +687,10 @@ fn note(
     )
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+/// What the audit trail knows a script by.
+pub(super) fn script_hash(script: &str) -> String {
+    let hash = Sha256::digest(script);
+    hash.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn insert(c: &Connection, new: &NewTask, by: &By) -> rusqlite::Result<TaskId> {

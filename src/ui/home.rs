@@ -2,9 +2,9 @@
 
 use super::page::{self, Section, Shell};
 use super::tasks::{Row, rows};
-use crate::domain::{InstanceFilter, Order, Page, State, TaskFilter};
+use crate::domain::{ApprovalState, InstanceFilter, Order, Page, State, TaskFilter};
 use crate::http::Caller;
-use crate::service::Service;
+use crate::service::{Action, Service};
 use crate::ui::filters;
 use askama::Template;
 use poem::web::Data;
@@ -22,6 +22,10 @@ struct Overview {
     more_instances: bool,
     running: Vec<Row>,
     waiting: Vec<Row>,
+    /// Those that wait for a second person, up to a batch.
+    unapproved: usize,
+    may_run: bool,
+    may_manage: bool,
     failed: Vec<Row>,
     lately: u32,
 }
@@ -47,6 +51,12 @@ pub async fn overview(Caller(actor): Caller, Data(service): Data<&Service>) -> R
     let waiting = service
         .tasks(&actor, &of(State::Init), newest(RUNNING))
         .await?;
+    let undecided = TaskFilter {
+        approval: Some(ApprovalState::Waiting),
+        ..TaskFilter::default()
+    };
+    let unapproved = service.tasks(&actor, &undecided, newest(Service::BATCH));
+    let unapproved = unapproved.await?.len();
     let mut failed = service
         .tasks(&actor, &TaskFilter::default(), newest(LATELY))
         .await?;
@@ -60,5 +70,8 @@ pub async fn overview(Caller(actor): Caller, Data(service): Data<&Service>) -> R
         waiting: rows(service, &actor, waiting).await?,
         failed: rows(service, &actor, failed).await?,
         lately: LATELY,
+        unapproved,
+        may_run: actor.may(Action::RunTasks),
+        may_manage: actor.may(Action::ManageInstances),
     })
 }

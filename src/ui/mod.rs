@@ -5,6 +5,7 @@
 //! not ours, and none has an inline script or style: the content security policy forbids both.
 
 mod assets;
+mod audit;
 mod confirm;
 mod curl;
 mod errors;
@@ -40,6 +41,7 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/tasks/new", get(tasks::blank).post(tasks::create))
         .at("/tasks/:id", get(tasks::detail))
         .at("/tasks/:id/cancel", post(tasks::cancel))
+        .at("/tasks/:id/approval", post(tasks::decide))
         .at("/tasks/:id/rerun", post(tasks::rerun))
         .at("/tasks/:id/delete", post(tasks::delete))
         .at("/instances", get(instances::index))
@@ -56,6 +58,7 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/instances/:id/host_key", post(instances::decide))
         .at("/instances/:id/check", post(instances::try_out))
         .at("/instances/:id/delete", post(instances::delete))
+        .at("/audit", get(audit::index))
         .at("/static/:name", get(assets::serve))
         .around(errors::as_pages)
         .data(service)

@@ -1,6 +1,7 @@
 //! Where a script's output goes: as it is into files and pipes, and without control sequences to a
 //! terminal, which a script on a foreign machine must not drive.
 
+use crate::cli::terminal::printable;
 use crate::domain::Stream;
 use anstream::adapter::StripBytes;
 use std::io::{self, IsTerminal};
@@ -67,38 +68,5 @@ impl Sink {
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.to.write_all(bytes).await?;
         self.to.flush().await
-    }
-}
-
-/// The text without control sequences, also where one is cut between two texts, and without control
-/// characters (C1 ones too, which some terminals obey) other than tab and line ends.
-fn printable(strip: &mut StripBytes, text: &str) -> String {
-    let shown: Vec<u8> = strip
-        .strip_next(text.as_bytes())
-        .flatten()
-        .copied()
-        .collect();
-    String::from_utf8_lossy(&shown)
-        .chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t' | '\r'))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_gets_no_control_sequences() {
-        let mut strip = StripBytes::new();
-        let text = "a\u{1b}[31mred\u{1b}[0m\tb\r\n\u{1b}]0;title\u{7}\u{9b}2J\u{8}é\u{7}";
-        assert_eq!(printable(&mut strip, text), "ared\tb\r\n2Jé");
-    }
-
-    #[test]
-    fn a_sequence_that_is_cut_in_two_is_one() {
-        let mut strip = StripBytes::new();
-        let shown = printable(&mut strip, "a\u{1b}[3") + printable(&mut strip, "1mb").as_str();
-        assert_eq!(shown, "ab");
     }
 }

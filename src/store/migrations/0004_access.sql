@@ -101,6 +101,7 @@ CREATE TABLE secrets (
 ALTER TABLE instances ADD COLUMN labels   TEXT    NOT NULL DEFAULT '{}';
 ALTER TABLE instances ADD COLUMN identity TEXT;
 ALTER TABLE instances ADD COLUMN approval INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX instances_by_address ON instances (ip COLLATE NOCASE, port);
 
 -- Who posted it; null for the command line. Secrets are a JSON array of [name, identity]; `masked`
 -- counts what was masked in its output.
@@ -109,7 +110,7 @@ ALTER TABLE tasks ADD COLUMN secrets           TEXT;
 ALTER TABLE tasks ADD COLUMN masked            INTEGER NOT NULL DEFAULT 0;
 -- The second person that it needs; null where it needs none. Until somebody has approved it, it
 -- may not begin before the end of time.
-ALTER TABLE tasks ADD COLUMN approval          TEXT CHECK (approval IN ('waiting', 'approved', 'refused', 'expired'));
+ALTER TABLE tasks ADD COLUMN approval          TEXT CHECK (approval IN ('waiting', 'approved', 'refused', 'expired', 'withdrawn'));
 ALTER TABLE tasks ADD COLUMN approval_expires  INTEGER;
 ALTER TABLE tasks ADD COLUMN approval_address  TEXT;
 ALTER TABLE tasks ADD COLUMN approval_by       TEXT;

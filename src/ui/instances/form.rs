@@ -1,7 +1,7 @@
 use super::id_of;
 use crate::domain::{
     Error, Field, Instance, InstanceChange, InstanceId, InstanceState, Labels, Mode, NewInstance,
-    Result as Outcome, random_token,
+    Result as Outcome, labels_from, random_token,
 };
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Actor, Service};
@@ -38,6 +38,9 @@ pub struct Typed {
     jump: String,
     jump_user: String,
     mode: String,
+    labels: String,
+    identity: String,
+    approval: String,
 }
 
 impl Typed {
@@ -52,6 +55,13 @@ impl Typed {
             jump: instance.jump.map_or_else(String::new, |id| id.to_string()),
             jump_user: instance.jump_user.clone().unwrap_or_default(),
             mode: instance.mode.as_str().to_owned(),
+            labels: instance
+                .labels
+                .iter()
+                .map(|(key, value)| format!("{key}={value}\n"))
+                .collect(),
+            identity: instance.identity.clone().unwrap_or_default(),
+            approval: if instance.approval { "yes" } else { "" }.to_owned(),
         }
     }
 
@@ -76,6 +86,12 @@ impl Typed {
             note("jump".into(), &message);
             None
         });
+        let typed = self.labels.lines().map(str::trim);
+        let labels = labels_from(typed.filter(|line| !line.is_empty()));
+        let labels = labels.unwrap_or_else(|message| {
+            note("labels".into(), &message);
+            Labels::new()
+        });
         let new = NewInstance {
             ip: self.ip.trim().to_owned(),
             tag: lines(&self.tag),
@@ -85,9 +101,9 @@ impl Typed {
             jump: jump.map(InstanceId),
             jump_user: Some(self.jump_user.trim().to_owned()).filter(|user| !user.is_empty()),
             mode: mode.unwrap_or_default(),
-            labels: Labels::new(),
-            identity: None,
-            approval: false,
+            labels,
+            identity: Some(self.identity.trim().to_owned()).filter(|name| !name.is_empty()),
+            approval: !self.approval.is_empty(),
         };
         if let Err(error) = new.validate() {
             wrong.extend_from_slice(error.invalid_fields());
@@ -111,11 +127,13 @@ impl Typed {
             jump: Some(new.jump),
             jump_user: Some(new.jump_user),
             mode: Mode::parse(&self.mode),
-            ..InstanceChange::default()
+            labels: Some(new.labels),
+            identity: Some(new.identity),
+            approval: Some(new.approval),
         })
     }
 
-    fn says(&self) -> [&str; 7] {
+    fn says(&self) -> [&str; 10] {
         [
             &self.ip,
             &self.port,
@@ -124,6 +142,9 @@ impl Typed {
             &self.jump,
             &self.jump_user,
             &self.mode,
+            &self.labels,
+            &self.identity,
+            &self.approval,
         ]
     }
 }

@@ -1,11 +1,11 @@
 use super::id_of;
-use crate::domain::{Error, InstanceId};
+use crate::domain::{Error, InstanceId, Labels, labels_from};
 use crate::domain::{
     HostKeyEvent, Instance, InstanceChange, InstanceFilter, InstanceState, Order, Page, RevokedKey,
     TaskFilter,
 };
 use crate::http::{BaseUrl, Caller, Form};
-use crate::service::Service;
+use crate::service::{Action, Service};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::if_version;
@@ -26,6 +26,8 @@ struct ListPage {
     shell: Shell,
     instances: Vec<Instance>,
     q: String,
+    label: String,
+    may_manage: bool,
     more: Option<String>,
     curl: Curl,
 }
@@ -35,14 +37,17 @@ struct ListPage {
 #[serde(default)]
 pub struct Asked {
     q: String,
+    label: String,
     after: String,
 }
 
 impl Asked {
     fn following(&self, last: InstanceId) -> String {
         let mut query = Serializer::new(String::new());
-        if !self.q.is_empty() {
-            query.append_pair("q", &self.q);
+        for (name, value) in [("q", &self.q), ("label", &self.label)] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
         }
         format!(
             "/instances?{}",
@@ -59,6 +64,11 @@ pub async fn index(
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
     let filter = InstanceFilter {
+        labels: match asked.label.trim() {
+            "" => Labels::new(),
+            text => labels_from(text.split(',').map(str::trim))
+                .map_err(|message| Error::field("label", message))?,
+        },
         q: Some(asked.q.clone()).filter(|q| !q.is_empty()),
         ..InstanceFilter::default()
     };
@@ -83,7 +93,9 @@ pub async fn index(
         more: last.map(|instance| asked.following(instance.id)),
         curl: Curl::get(&base, actor.name(), "/wsexec/instances"),
         instances,
+        may_manage: actor.may(Action::ManageInstances),
         q: asked.q,
+        label: asked.label,
     })
 }
 
@@ -99,6 +111,9 @@ struct ShowPage {
     instance: Instance,
     revoked: Vec<RevokedKey>,
     history: Vec<HostKeyEvent>,
+    may_run: bool,
+    may_manage: bool,
+    may_review: bool,
 }
 
 impl ShowPage {
@@ -153,6 +168,9 @@ pub async fn detail(
             .first()
             .map_or_else(String::new, |task| task.user.clone()),
         rows: rows(service, &actor, tasks).await?,
+        may_run: actor.may(Action::RunTasks),
+        may_manage: actor.may(Action::ManageInstances),
+        may_review: actor.may(Action::ReviewHostKeys),
         revoked: key.revoked,
         history: key.history,
         read: Curl::get(&base, actor.name(), &path),

@@ -1,7 +1,9 @@
 use super::{Row, rows};
-use crate::domain::{Error, InstanceId, Order, Page, Result as Outcome, State, TaskFilter};
+use crate::domain::{
+    ApprovalState, Error, InstanceId, Order, Page, Result as Outcome, State, TaskFilter,
+};
 use crate::http::{BaseUrl, Caller};
-use crate::service::Service;
+use crate::service::{Action, Service};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::page::{self, Section, Shell};
@@ -23,6 +25,7 @@ struct ListPage {
     newer: Option<String>,
     older: Option<String>,
     curl: Curl,
+    may_run: bool,
 }
 
 /// What the address asks for, as it was typed.
@@ -31,6 +34,7 @@ struct ListPage {
 pub struct Asked {
     state: String,
     instance: String,
+    approval: String,
     q: String,
     before: String,
     after: String,
@@ -38,7 +42,14 @@ pub struct Asked {
 
 impl Asked {
     fn is_narrowed(&self) -> bool {
-        !(self.state.is_empty() && self.instance.is_empty() && self.q.is_empty())
+        !(self.state.is_empty()
+            && self.instance.is_empty()
+            && self.approval.is_empty()
+            && self.q.is_empty())
+    }
+
+    fn is_unapproved(&self) -> bool {
+        self.approval == ApprovalState::Waiting.as_str()
     }
 
     fn is_state(&self, state: &State) -> bool {
@@ -49,6 +60,12 @@ impl Asked {
         Ok(TaskFilter {
             state: asked(&self.state, State::parse, "state", "is not a state")?,
             instance: asked(&self.instance, id, "instance", "must be an id")?.map(InstanceId),
+            approval: asked(
+                &self.approval,
+                ApprovalState::parse,
+                "approval",
+                "is not a state of an approval",
+            )?,
             q: Some(self.q.clone()).filter(|q| !q.is_empty()),
             ..TaskFilter::default()
         })
@@ -75,6 +92,7 @@ impl Asked {
         for (name, value) in [
             ("state", &self.state),
             ("instance", &self.instance),
+            ("approval", &self.approval),
             ("q", &self.q),
         ] {
             if !value.is_empty() {
@@ -146,6 +164,7 @@ pub async fn index(
         curl: Curl::get(&base, actor.name(), asked.api()),
         rows: rows(service, &actor, tasks).await?,
         states: State::ALL,
+        may_run: actor.may(Action::RunTasks),
         asked,
     })
 }

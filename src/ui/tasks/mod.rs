@@ -1,10 +1,12 @@
 //! Tasks: the list, one task, the form, and what can be done to one.
 
+mod approval;
 mod form;
 mod how;
 mod list;
 mod show;
 
+pub use approval::decide;
 pub use form::{blank, create};
 pub use list::index;
 pub use show::{cancel, delete, detail, rerun};
@@ -33,6 +35,8 @@ pub struct Row {
 pub enum Look {
     /// It waits.
     Waiting,
+    /// It waits for a second person.
+    Unapproved,
     /// It waits for an instance that takes no tasks.
     Held,
     /// It runs.
@@ -51,6 +55,7 @@ impl Look {
     /// The look of a task.
     pub fn of(task: &Task) -> Self {
         match task.state {
+            State::Init if task.waits_for_approval() => Self::Unapproved,
             State::Init if task.held => Self::Held,
             State::Init => Self::Waiting,
             State::Current if task.cancel_requested => Self::Stopping,

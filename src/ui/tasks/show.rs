@@ -1,7 +1,7 @@
 use super::{Look, how, id_of, instance_if_there};
 use crate::domain::{Clock as _, Instance, State, Stream, SystemClock, Task, random_token};
 use crate::http::{BaseUrl, Caller, Form};
-use crate::service::{Service, TaskUpdate};
+use crate::service::{Action, Service, TaskUpdate};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::{Empty, if_version, once};
@@ -27,6 +27,10 @@ struct ShowPage {
     key: String,
     curls: Curls,
     task: Task,
+    /// Whether its end, or its removal, is theirs to ask for.
+    may_change: bool,
+    may_run: bool,
+    may_decide: bool,
 }
 
 /// What can be done with curl to this task.
@@ -107,6 +111,9 @@ pub async fn detail(
         output,
         key: random_token().expose().to_owned(),
         curls: Curls::of(&base, actor.name(), &task),
+        may_change: actor.may_change(&task),
+        may_run: actor.may(Action::RunTasks),
+        may_decide: service.may_decide(&actor, &task),
         task,
     })
 }

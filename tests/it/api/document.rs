@@ -6,7 +6,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Every route of the contract.
-const ROUTES: [(&str, &str); 33] = [
+const ROUTES: [(&str, &str); 36] = [
+    ("get", "/wsexec/audit"),
+    ("get", "/wsexec/tasks/{id}/approval"),
+    ("put", "/wsexec/tasks/{id}/approval"),
     ("get", "/wsexec/tasks/{id}/attempts"),
     ("get", "/wsexec/tasks"),
     ("post", "/wsexec/tasks"),
@@ -39,6 +42,11 @@ const ROUTES: [(&str, &str); 33] = [
     ("get", "/wsexec/tokens/{id}"),
     ("delete", "/wsexec/tokens/{id}"),
     ("get", "/wsexec/sessions"),
+    ("get", "/wsexec/identities"),
+    ("post", "/wsexec/identities"),
+    ("get", "/wsexec/identities/{id}"),
+    ("put", "/wsexec/identities/{id}"),
+    ("delete", "/wsexec/identities/{id}"),
     ("delete", "/wsexec/sessions/{id}"),
 ];
 
@@ -138,7 +146,7 @@ fn check(operation: &Operation, name: &str) {
                 "{name} {status}"
             );
         } else if status != 204 {
-            assert_eq!(response.content.len(), 1, "{name} {status}");
+            assert!(!response.content.is_empty(), "{name} {status}");
         }
         statuses.insert(status);
     }

@@ -1,5 +1,6 @@
 //! What the engine promises: order, limits, ends, restarts.
 
+mod approvals;
 mod become_user;
 mod cancel;
 mod detached;

@@ -254,6 +254,25 @@ impl App {
         Client::new(self.url(), &self.certificate(), login)
     }
 
+    /// A client that shows no login but this header.
+    pub fn with_header(&self, name: &str, value: &str) -> Client {
+        self.anonymous().with_header(name, value)
+    }
+
+    /// Adds a user, and gives a client that is logged in as it, with its password.
+    pub async fn add_user(&self, name: &str, role: &str, scope: &[&str]) -> (Client, String) {
+        let password = wsexec::domain::random_token().expose().to_owned();
+        let mut command = self.command();
+        command.args(["user", "add", name, "--role", role, "--password-stdin"]);
+        for rule in scope {
+            command.args(["--scope", rule]);
+        }
+        let said = Process::spawn_with(&mut command, password.as_bytes());
+        let said = said.said().await;
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        (self.as_user(name, &password), password)
+    }
+
     /// Declares an instance and gives its id.
     pub async fn declare(&self, host: &str, port: u16) -> i64 {
         let reply = self

@@ -22,6 +22,8 @@ pub struct Browser {
     _group: Group,
     driver: WebDriver,
     base: String,
+    /// Of chromedriver.
+    port: u16,
     _profile: TempDir,
 }
 
@@ -72,6 +74,7 @@ impl Browser {
         Self {
             driver,
             base,
+            port,
             _group: group,
             _profile: profile,
         }
@@ -80,6 +83,23 @@ impl Browser {
     /// A browser for this app.
     pub async fn of(app: &App) -> Self {
         Self::at(app, app.url()).await
+    }
+
+    /// Lets a script run in each page from now on, before anything of the page does; the page's
+    /// policy does not count for it.
+    pub async fn before_each_page(&self, script: &str) {
+        let session = self.driver.session_id();
+        let url = format!(
+            "http://127.0.0.1:{}/session/{session}/goog/cdp/execute",
+            self.port
+        );
+        let command = serde_json::json!({
+            "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script},
+        });
+        let client = reqwest::Client::builder().no_proxy().build();
+        let reply = client.expect("a client").post(url).json(&command);
+        let reply = reply.send().await.expect("chromedriver answers");
+        assert!(reply.status().is_success(), "{reply:?}");
     }
 
     /// Opens a page of the service.

@@ -1,11 +1,14 @@
 //! What a hostile client or network gets.
 
+mod audit;
 mod bodies;
 mod browsers;
 mod forgery;
 mod heads;
+mod hostile;
 mod logins;
 mod matrix;
+mod scopes;
 mod stillness;
 mod tls;
 mod tls_acme;

@@ -1,39 +1,9 @@
-//! Every route, as each role and without a login, on what is one's own, somebody else's, or out of
-//! sight: one row a route, and a route without a row fails.
+//! The routes of the API.
 
-use crate::harness::app::{App, Process};
-use crate::harness::client::{Client, Reply, send};
-use reqwest::Method;
-use serde_json::{Value, json};
+use super::*;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
-
-/// Everybody who asks; the users are named so.
-const ROLES: [&str; 4] = ["admin", "operator", "runner", "viewer"];
-
-const ALL: &[&str] = &["admin", "operator", "runner", "viewer"];
-const RUN: &[&str] = &["admin", "operator", "runner"];
-const MANAGE: &[&str] = &["admin", "operator"];
-const ADMIN: &[&str] = &["admin"];
-
-/// What `{id}` is.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Noun {
-    Nothing,
-    Task,
-    Instance,
-}
-
-/// Whose, and where.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Place {
-    /// The caller's own, in their scope.
-    Own,
-    /// Somebody else's, in the caller's scope.
-    Others,
-    /// Outside of the caller's scope; nobody narrows the admin.
-    Hidden,
-}
 
 struct Row {
     method: &'static str,
@@ -46,13 +16,6 @@ struct Row {
     /// What is answered to who may.
     status: u16,
     body: fn(&Object) -> Value,
-}
-
-/// What a request is about.
-struct Object {
-    id: i64,
-    instance: i64,
-    n: u32,
 }
 
 fn nothing(_: &Object) -> Value {
@@ -78,7 +41,7 @@ fn row(
 }
 
 fn rows() -> Vec<Row> {
-    use Noun::{Instance, Nothing, Task};
+    use Noun::{Instance, Nothing, Session, Task, Token, User};
     let reads = [
         "/wsexec/tasks/{id}",
         "/wsexec/tasks/{id}/attempts",
@@ -188,80 +151,79 @@ fn rows() -> Vec<Row> {
             |_| json!({"user": "deploy"}),
         ),
     ]);
-    let _ = ADMIN;
+    let admin =
+        |method, path, noun, status, body| row((method, path), noun, (ADMIN, ADMIN), status, body);
+    let own =
+        |method, path, noun, status, body| row((method, path), noun, (ALL, ADMIN), status, body);
+    let new_user: fn(&Object) -> Value =
+        |it| json!({"name": format!("new-{}", it.n), "role": "viewer"});
+    let new_token: fn(&Object) -> Value =
+        |it| json!({"name": format!("new-{}", it.n), "role": "viewer", "expires_in": 3600});
+    rows.extend([
+        admin("get", "/wsexec/audit", Nothing, 200, nothing),
+        admin("get", "/wsexec/users", Nothing, 200, nothing),
+        admin("post", "/wsexec/users", Nothing, 201, new_user),
+        admin("get", "/wsexec/users/{id}", User, 200, nothing),
+        admin(
+            "put",
+            "/wsexec/users/{id}",
+            User,
+            200,
+            |_| json!({"disabled": true}),
+        ),
+        admin("delete", "/wsexec/users/{id}", User, 200, nothing),
+        row(
+            ("get", "/wsexec/users/me"),
+            Nothing,
+            (ALL, ALL),
+            200,
+            nothing,
+        ),
+        // It is not the password: who may change it hears that.
+        row(
+            ("put", "/wsexec/users/me/password"),
+            Nothing,
+            (ALL, ALL),
+            400,
+            |_| json!({"old": "another one", "new": "correct horse battery staple"}),
+        ),
+        row(("get", "/wsexec/tokens"), Nothing, (ALL, ALL), 200, nothing),
+        row(
+            ("post", "/wsexec/tokens"),
+            Nothing,
+            (ALL, ALL),
+            201,
+            new_token,
+        ),
+        own("get", "/wsexec/tokens/{id}", Token, 200, nothing),
+        own("delete", "/wsexec/tokens/{id}", Token, 200, nothing),
+        row(
+            ("get", "/wsexec/sessions"),
+            Nothing,
+            (ALL, ALL),
+            200,
+            nothing,
+        ),
+        own("delete", "/wsexec/sessions/{id}", Session, 200, nothing),
+    ]);
+    // None of these tasks needs anybody.
+    rows.extend([
+        row(
+            ("get", "/wsexec/tasks/{id}/approval"),
+            Task,
+            (ALL, ALL),
+            404,
+            nothing,
+        ),
+        row(
+            ("put", "/wsexec/tasks/{id}/approval"),
+            Task,
+            (MANAGE, MANAGE),
+            409,
+            |_| json!({"decision": "approve"}),
+        ),
+    ]);
     rows
-}
-
-/// The users, and what makes objects for them.
-struct World {
-    app: App,
-    passwords: Vec<String>,
-    n: u32,
-}
-
-impl World {
-    async fn new() -> Self {
-        // Nothing answers there, and nothing has to: what is asked is who may ask.
-        let app = App::builder()
-            .config("[ssh]\nconnect_timeout = 1")
-            .start()
-            .await;
-        let mut passwords = vec![app.admin_password().to_owned()];
-        for role in &ROLES[1..] {
-            let password = wsexec::domain::random_token().expose().to_owned();
-            let mut command = app.command();
-            command
-                .args(["user", "add", role, "--role", role, "--password-stdin"])
-                .args(["--scope", "deploy@web-*", "--scope", "*@env=ours"]);
-            let said = Process::spawn_with(&mut command, password.as_bytes())
-                .said()
-                .await;
-            assert_eq!(said.code, Some(0), "{}", said.stderr);
-            passwords.push(password);
-        }
-        Self {
-            app,
-            passwords,
-            n: 0,
-        }
-    }
-
-    fn client(&self, role: &str) -> Client {
-        let place = ROLES.iter().position(|it| *it == role).expect("a role");
-        self.app.as_user(role, &self.passwords[place])
-    }
-
-    async fn instance(&mut self, place: Place) -> i64 {
-        self.n += 1;
-        let name = match place {
-            Place::Own | Place::Others => format!("web-{}.invalid", self.n),
-            Place::Hidden => format!("db-{}.invalid", self.n),
-        };
-        self.app.declare(&name, 1).await
-    }
-
-    async fn object(&mut self, noun: Noun, place: Place, role: &str) -> Object {
-        let instance = self.instance(place).await;
-        let id = match noun {
-            Noun::Nothing => 0,
-            Noun::Instance => instance,
-            Noun::Task => {
-                let own = place == Place::Own && role != "viewer";
-                let client = self.client(if own { role } else { "admin" });
-                let task = json!({
-                    "name": "n", "script": "true", "user": "deploy", "instance": instance,
-                });
-                let reply = client.post("/wsexec/tasks?wait=30", &task).await;
-                assert_eq!(reply.status, 201, "{}", reply.text());
-                reply.json()["task"]["id"].as_i64().expect("an id")
-            }
-        };
-        Object {
-            id,
-            instance,
-            n: self.n,
-        }
-    }
 }
 
 async fn ask(client: &Client, row: &Row, object: &Object) -> Reply {
@@ -286,22 +248,7 @@ async fn every_route_answers_each_role_as_the_table_says() {
             for role in ROLES {
                 let object = world.object(row.noun, place, role).await;
                 let name = format!("{} {} as {role} on {place:?}", row.method, row.path);
-                let may = match place {
-                    Place::Own => row.own.contains(&role),
-                    Place::Others | Place::Hidden => row.others.contains(&role),
-                };
-                let expected: &[u16] = match (place, may) {
-                    (Place::Hidden, _) if role != "admin" && row.noun != Noun::Nothing => {
-                        // Whoever may do it nowhere learns nothing by the one or the other.
-                        if row.own.contains(&role) {
-                            &[404]
-                        } else {
-                            &[403, 404]
-                        }
-                    }
-                    (_, true) => &[row.status],
-                    (_, false) => &[403],
-                };
+                let expected = expected(row.noun, (row.own, row.others), place, role, row.status);
                 let none = ask(&world.app.anonymous(), &row, &object).await;
                 if none.status != 401 {
                     wrong.push(format!("{name} without a login: {}", none.status));

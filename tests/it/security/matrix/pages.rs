@@ -1,0 +1,234 @@
+//! The pages and what their forms are sent to.
+
+use super::*;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+type Fields = Vec<(&'static str, String)>;
+
+struct Page {
+    method: &'static str,
+    path: &'static str,
+    noun: Noun,
+    own: &'static [&'static str],
+    others: &'static [&'static str],
+    status: u16,
+    fields: fn(&Object) -> Fields,
+}
+
+/// What anybody may ask for, and what is tested apart, as it is about the login itself.
+const OPEN: &[&str] = &[
+    "get /login",
+    "post /login",
+    "get /login/code",
+    "post /login/code",
+    "get /login/second_factor",
+    "post /login/second_factor",
+    "post /logout",
+    "get /static/:name",
+];
+
+fn none(_: &Object) -> Fields {
+    Vec::new()
+}
+
+fn page(
+    (method, path): (&'static str, &'static str),
+    noun: Noun,
+    (own, others): (&'static [&'static str], &'static [&'static str]),
+    status: u16,
+    fields: fn(&Object) -> Fields,
+) -> Page {
+    Page {
+        method,
+        path,
+        noun,
+        own,
+        others,
+        status,
+        fields,
+    }
+}
+
+fn key() -> (&'static str, String) {
+    ("key", wsexec::domain::random_token().expose().to_owned())
+}
+
+fn pages() -> Vec<Page> {
+    use Noun::{Instance, Nothing, Task};
+    let show = |path, noun, who| page(("get", path), noun, (who, who), 200, none);
+    vec![
+        show("/", Nothing, ALL),
+        show("/confirm", Nothing, ALL),
+        show("/tasks", Nothing, ALL),
+        show("/tasks/new", Nothing, RUN),
+        show("/tasks/:id", Task, ALL),
+        show("/instances", Nothing, ALL),
+        show("/instances/new", Nothing, MANAGE),
+        show("/instances/:id", Instance, ALL),
+        show("/instances/:id/edit", Instance, MANAGE),
+        // The password is not the one: who has a session hears that.
+        page(("post", "/confirm"), Nothing, (ALL, ALL), 400, |_| {
+            vec![("password", "another one".into()), ("next", "/".into())]
+        }),
+        page(("post", "/tasks/new"), Instance, (RUN, RUN), 303, |it| {
+            vec![
+                key(),
+                ("name", "n".into()),
+                ("script", "true".into()),
+                ("user", "deploy".into()),
+                ("instance", it.instance.to_string()),
+            ]
+        }),
+        page(
+            ("post", "/tasks/:id/cancel"),
+            Task,
+            (RUN, MANAGE),
+            303,
+            none,
+        ),
+        page(("post", "/tasks/:id/rerun"), Task, (RUN, RUN), 303, |_| {
+            vec![key()]
+        }),
+        page(
+            ("post", "/tasks/:id/delete"),
+            Task,
+            (RUN, MANAGE),
+            // The form's version is that of no task.
+            412,
+            none,
+        ),
+        page(
+            ("post", "/instances/new"),
+            Nothing,
+            (MANAGE, MANAGE),
+            303,
+            |it| {
+                vec![
+                    key(),
+                    ("ip", format!("web-{}.example", it.n)),
+                    ("state", "ACTIVE".into()),
+                ]
+            },
+        ),
+        page(
+            ("post", "/instances/:id/edit"),
+            Instance,
+            (MANAGE, MANAGE),
+            303,
+            |it| {
+                vec![
+                    ("version", "1".into()),
+                    ("ip", format!("web-{}.example", it.n)),
+                    ("state", "ACTIVE".into()),
+                ]
+            },
+        ),
+        page(
+            ("post", "/instances/:id/state"),
+            Instance,
+            (MANAGE, MANAGE),
+            303,
+            |_| vec![("version", "1".into()), ("state", "DEACTIVATE".into())],
+        ),
+        // Nothing was shown that could be approved.
+        page(
+            ("post", "/instances/:id/host_key"),
+            Instance,
+            (MANAGE, MANAGE),
+            409,
+            |_| {
+                vec![
+                    ("action", "approve".into()),
+                    ("fingerprint", format!("SHA256:{}", "A".repeat(43))),
+                    ("version", "1".into()),
+                ]
+            },
+        ),
+        page(
+            ("post", "/instances/:id/check"),
+            Instance,
+            (RUN, RUN),
+            200,
+            |_| vec![("user", "deploy".into())],
+        ),
+        page(
+            ("post", "/instances/:id/delete"),
+            Instance,
+            (MANAGE, MANAGE),
+            303,
+            |_| vec![("version", "1".into())],
+        ),
+    ]
+}
+
+async fn ask(visitor: &Visitor, page: &Page, object: &Object) -> Reply {
+    let path = page.path.replace(":id", &object.id.to_string());
+    if page.method == "get" {
+        return visitor.get(&path).await;
+    }
+    let fields = (page.fields)(object);
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    visitor.submit(&path, &fields).await
+}
+
+#[tokio::test]
+async fn every_page_answers_each_role_as_the_table_says() {
+    let mut world = World::new().await;
+    let stranger = Visitor::of(&world.app);
+    let mut visitors = Vec::new();
+    for (role, password) in ROLES.iter().zip(&world.passwords) {
+        let mut visitor = Visitor::of(&world.app);
+        let reply = visitor.log_in(role, password, "/").await;
+        assert_eq!(reply.status, 303, "{role}: {}", reply.text());
+        visitors.push(visitor);
+    }
+    let mut wrong = Vec::new();
+    for page in pages() {
+        for place in [Place::Own, Place::Others, Place::Hidden] {
+            for (role, visitor) in ROLES.into_iter().zip(&visitors) {
+                let object = world.object(page.noun, place, role).await;
+                let name = format!("{} {} as {role} on {place:?}", page.method, page.path);
+                let reply = ask(&stranger, &page, &object).await;
+                let led = reply.status == 303 && reply.header("location").starts_with("/login");
+                if !led && reply.status != 403 {
+                    wrong.push(format!("{name} without a login: {}", reply.status));
+                }
+                let expected =
+                    expected(page.noun, (page.own, page.others), place, role, page.status);
+                let reply = ask(visitor, &page, &object).await;
+                if !expected.contains(&reply.status) {
+                    wrong.push(format!("{name}: {} instead of {expected:?}", reply.status));
+                }
+                assert_eq!(reply.header("www-authenticate"), "", "{name}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The routes stand in one place, one after the other.
+#[test]
+fn every_page_has_a_row() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui/mod.rs");
+    let text = std::fs::read_to_string(file).expect("the routes of the pages");
+    let mut routes = BTreeSet::new();
+    for one in text.split(".at(").skip(1) {
+        let path = one.split('"').nth(1).expect("a path");
+        let handlers = one.split(".around(").next().unwrap_or_default();
+        for method in ["get", "post"] {
+            if handlers.contains(&format!("{method}(")) {
+                routes.insert(format!("{method} {path}"));
+            }
+        }
+    }
+    let told: BTreeSet<_> = pages()
+        .iter()
+        .map(|page| format!("{} {}", page.method, page.path))
+        .chain(OPEN.iter().map(|open| (*open).to_owned()))
+        .collect();
+    assert_eq!(routes, told);
+}
