@@ -39,7 +39,7 @@ use crate::engine::Engine;
 use crate::store::Store;
 use crate::vault::Vault;
 use refusals::Refusals;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The use cases; cheap to clone.
 #[derive(Clone)]
@@ -59,6 +59,8 @@ struct Inner {
     throttle: Throttle,
     refusals: Refusals,
     rules: Rules,
+    /// Told of whoever has another password, or none any more.
+    password_changed: OnceLock<Box<dyn Fn(&str) + Send + Sync>>,
 }
 
 /// What the configuration says of logins.
@@ -109,7 +111,20 @@ impl Service {
                 throttle: Throttle::default(),
                 rules,
                 refusals: Refusals::default(),
+                password_changed: OnceLock::new(),
             }),
+        }
+    }
+
+    /// From now on tells of whoever has another password, or none any more, by the login name.
+    /// Counts once.
+    pub fn on_password_change(&self, tell: impl Fn(&str) + Send + Sync + 'static) {
+        let _ = self.inner.password_changed.set(Box::new(tell));
+    }
+
+    fn password_changed(&self, user: &str) {
+        if let Some(tell) = self.inner.password_changed.get() {
+            tell(user);
         }
     }
 

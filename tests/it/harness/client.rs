@@ -42,6 +42,12 @@ impl Client {
         }
     }
 
+    /// The same with this login, over the same connections.
+    pub fn with_login(self, name: &str, password: &str) -> Self {
+        let login = Some((name.to_owned(), password.to_owned()));
+        Self { login, ..self }
+    }
+
     /// The same with a header in each request, as a page of the server itself would send it.
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.header = Some((name.to_owned(), value.to_owned()));
