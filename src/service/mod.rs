@@ -51,6 +51,9 @@ pub struct Service {
     inner: Arc<Inner>,
 }
 
+/// Hears of a login name.
+type Listener = Box<dyn Fn(&str) + Send + Sync>;
+
 struct Inner {
     store: Store,
     vault: Vault,
@@ -64,7 +67,7 @@ struct Inner {
     refusals: Refusals,
     rules: Rules,
     /// Told of whoever has another password, or none any more.
-    password_changed: OnceLock<Box<dyn Fn(&str) + Send + Sync>>,
+    password_changed: OnceLock<Listener>,
 }
 
 /// What the configuration says of logins and of second persons.
