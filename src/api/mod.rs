@@ -14,6 +14,8 @@ mod conditional;
 mod document;
 mod events;
 mod host_keys;
+mod identities;
+mod identity_change;
 mod input;
 mod instance_change;
 mod instance_json;
@@ -63,6 +65,8 @@ enum Tag {
     Audit,
     /// Who may log in, and with what.
     Users,
+    /// Keys and secrets that are kept by name.
+    Identities,
 }
 
 /// A list.
@@ -149,11 +153,12 @@ type Api = (
     instances::Instances,
     host_keys::HostKeys,
     check::Checks,
-    approvals::Approvals,
     audit::Audit,
     users::Users,
     tokens::Tokens,
     sessions::Sessions,
+    identities::Identities,
+    approvals::Approvals,
 );
 
 const DESCRIPTION: &str = "Runs scripts on remote machines over SSH. An **instance** is a machine, \
@@ -168,11 +173,12 @@ pub fn mount(route: Route, service: &Service) -> Route {
         instances::Instances(service.clone()),
         host_keys::HostKeys(service.clone()),
         check::Checks(service.clone()),
-        approvals::Approvals(service.clone()),
         audit::Audit(service.clone()),
         users::Users(service.clone()),
         tokens::Tokens(service.clone()),
         sessions::Sessions(service.clone()),
+        identities::Identities(service.clone()),
+        approvals::Approvals(service.clone()),
     );
     let api: OpenApiService<Api, ()> =
         OpenApiService::new(api, "WSEXEC", env!("CARGO_PKG_VERSION"))

@@ -162,6 +162,7 @@ pub struct TokenJson {
     pub used_from: Option<String>,
     /// Its text, for `Authorization: Bearer`: in the answer to the POST that made it, and never
     /// again.
+    #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }

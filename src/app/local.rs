@@ -25,12 +25,13 @@ pub fn local<T>(config: &Config, work: impl AsyncFnOnce(Service) -> Result<T>) -
     runtime.block_on(async {
         let store = open_store(config, Access::Command).await?;
         let vault = open_vault(config, &store).await?;
+        let rules = rules(config)?;
         work(Service::new(
             store,
             vault,
             None,
             Arc::new(SystemClock),
-            rules(config)?,
+            rules,
         ))
         .await
     })

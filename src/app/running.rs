@@ -195,15 +195,16 @@ async fn show_certificate(config: &config::Tls) -> Result<Acceptor> {
 
 /// What the use cases have to know of `[auth]` and `[approvals]`.
 pub(super) fn rules(config: &Config) -> Result<Rules> {
+    let approvals = config.approvals.rules().map_err(failed)?;
+    let config = &config.auth;
     let seconds = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
-    let auth = &config.auth;
     Ok(Rules {
+        approvals,
         session: Lifetime {
-            idle: seconds(auth.session_idle),
-            absolute: seconds(auth.session_lifetime),
+            idle: seconds(config.session_idle),
+            absolute: seconds(config.session_lifetime),
         },
-        second_factor: auth.second_factor.iter().map(|it| it.0).collect(),
-        approvals: config.approvals.rules().map_err(failed)?,
+        second_factor: config.second_factor.iter().map(|it| it.0).collect(),
     })
 }
 

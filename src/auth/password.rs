@@ -222,7 +222,7 @@ mod tests {
             ("password1234", false),
             ("qwertyuiop12", false),
             ("aaaaaaaaaaaaaaaa", false),
-            ("wsexec-antoine", false),
+            ("wsexecantoine", false),
             ("correct horse battery", true),
             ("\u{e9}t\u{e9} \u{1f409} \u{4f60}\u{597d} 7 nuages", true),
         ] {

@@ -7,8 +7,10 @@ mod demo;
 mod failure;
 mod run;
 mod serve;
+mod session;
 mod settings;
 mod terminal;
+mod token;
 mod user;
 
 pub use failure::Failure;
@@ -41,6 +43,10 @@ enum Command {
     Certs(certs::Arguments),
     /// Verifies and exports the audit trail, straight from the data directory
     Audit(audit::Arguments),
+    /// Makes, lists and revokes API tokens, straight on the data directory
+    Token(token::Arguments),
+    /// Lists and ends sessions of the pages, straight on the data directory
+    Session(session::Arguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
     #[command(hide = true)]
@@ -61,6 +67,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::User(arguments) => user::main(arguments),
             Command::Certs(arguments) => certs::main(arguments),
             Command::Audit(arguments) => audit::main(arguments),
+            Command::Token(arguments) => token::main(arguments),
+            Command::Session(arguments) => session::main(arguments),
             Command::Check(arguments) => check::main(arguments),
             Command::DemoConnection(arguments) => demo::connection(arguments),
             Command::DemoExec(arguments) => demo::exec(arguments),

@@ -1,13 +1,15 @@
 use super::settings::DataFlags;
 use super::{Failure, say};
 use crate::app;
-use crate::domain::{Role, Scope, Secret};
+use crate::domain::{Role, Scope, Secret, User, UserChange};
 use crate::service::Actor;
 use std::io::Read;
 use std::process::ExitCode;
 
 /// No password is longer than this, in bytes; more on stdin is a mistake.
 const STDIN_MAX: u64 = 4096;
+/// The rule that narrows nothing.
+const ALL: &str = "*@*";
 
 /// `wsexec user`
 #[derive(Debug, clap::Args)]
@@ -33,7 +35,7 @@ enum Command {
         #[command(flatten)]
         data: DataFlags,
     },
-    /// Lists the users
+    /// Lists the users: name, role, scope (*@* for everything), state
     List {
         #[command(flatten)]
         data: DataFlags,
@@ -44,6 +46,25 @@ enum Command {
         name: String,
         #[command(flatten)]
         password: PasswordFlags,
+        #[command(flatten)]
+        data: DataFlags,
+    },
+    /// Changes a user's role, scope or state; what they are logged in with ends
+    Change {
+        /// The login name
+        name: String,
+        /// What the user may do
+        #[arg(long, value_parser = role)]
+        role: Option<Role>,
+        /// On what, instead of all rules that there were; may repeat, *@* for everything
+        #[arg(long = "scope", value_name = "RULE")]
+        scope: Vec<String>,
+        /// Let nobody log in as the user until --enable
+        #[arg(long, conflicts_with = "enable")]
+        disable: bool,
+        /// Let the user log in again
+        #[arg(long)]
+        enable: bool,
         #[command(flatten)]
         data: DataFlags,
     },
@@ -63,7 +84,7 @@ struct PasswordFlags {
     password_stdin: bool,
 }
 
-fn role(text: &str) -> Result<Role, String> {
+pub(super) fn role(text: &str) -> Result<Role, String> {
     let all = Role::ALL.map(Role::as_str).join(", ");
     Role::parse(text).ok_or_else(|| format!("must be one of {all}"))
 }
@@ -78,8 +99,7 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
             password,
             data,
         } => {
-            let scope = Scope::parse(scope.iter().map(String::as_str))
-                .map_err(|why| Failure::new(format!("--scope: {why}")).with_code(2))?;
+            let scope = rules(&scope)?;
             let config = data.load()?;
             let password = password.read()?;
             app::local(&config, async |service| {
@@ -91,7 +111,7 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::List { data } => {
             let users = app::existing(&data.load()?, async |service| service.users(&actor).await)?;
             for user in users {
-                say(&format!("{}\t{}", user.name, user.role.as_str()));
+                say(&line(&user));
             }
         }
         Command::Passwd {
@@ -107,6 +127,25 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
             })?;
             app::forget_first_password(&config, &name)?;
         }
+        Command::Change {
+            name,
+            role,
+            scope,
+            disable,
+            enable,
+            data,
+        } => {
+            let change = UserChange {
+                role,
+                scope: (!scope.is_empty()).then(|| rules(&scope)).transpose()?,
+                disabled: (disable || enable).then_some(disable),
+                subject: None,
+            };
+            app::existing(&data.load()?, async |service| {
+                let user = service.user_named(&actor, &name).await?;
+                service.change_user(&actor, user.id, change, None).await
+            })?;
+        }
         Command::Remove { name, data } => {
             let config = data.load()?;
             app::existing(&config, async |service| {
@@ -117,6 +156,29 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The scope that these rules are; `*@*` alone is none.
+pub(super) fn rules(rules: &[String]) -> Result<Scope, Failure> {
+    let narrow = rules.iter().map(String::as_str).filter(|it| *it != ALL);
+    Scope::parse(narrow).map_err(|why| Failure::new(format!("--scope: {why}")).with_code(2))
+}
+
+/// A scope as a column of a list.
+pub(super) fn shown(scope: &Scope) -> String {
+    match scope.is_everything() {
+        true => ALL.into(),
+        false => scope.to_string(),
+    }
+}
+
+fn line(user: &User) -> String {
+    let state = match user.disabled {
+        true => "disabled",
+        false => "active",
+    };
+    let (role, scope) = (user.role.as_str(), shown(&user.scope));
+    format!("{}\t{role}\t{scope}\t{state}", user.name)
 }
 
 impl PasswordFlags {

@@ -62,13 +62,13 @@ impl Config {
                 engine.reconnect_timeout,
                 1..=3600,
             ),
-            ("approvals.expire", self.approvals.expire, 1..=31 * DAY),
             ("auth.session_idle", self.auth.session_idle, 60..=31 * DAY),
             (
                 "auth.session_lifetime",
                 self.auth.session_lifetime,
                 60..=366 * DAY,
             ),
+            ("approvals.expire", self.approvals.expire, 1..=31 * DAY),
             ("store.min_free", self.store.min_free, 0..=1024 * 1024 * MIB),
             ("store.readers", self.store.readers as u64, 1..=64),
         ] {

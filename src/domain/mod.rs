@@ -43,7 +43,10 @@ pub use host_key::{
     HostKey, HostKeyAct, HostKeyDecision, HostKeyEvent, HostKeyRecord, HostKeyState, RevokedKey,
     ShownKey, fingerprint,
 };
-pub use identity::{Identity, IdentityId, IdentityKind, Sealed};
+pub use identity::{
+    Identity, IdentityChange, IdentityId, IdentityKind, NewIdentity, Sealed, SealedPlace,
+    SealedValues, SecretValues,
+};
 pub use instance::{Hop, Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
 pub use label::{Labels, labels, labels_from};
 pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLibrary};

@@ -18,7 +18,8 @@ pub const STDIN_MAX: usize = 16 * 1024 * 1024;
 const ENV_MAX: usize = 256;
 /// Names and values together, in bytes: what a script gets is to leave room for its arguments.
 const ENV_BYTES_MAX: usize = 65_536;
-const SECRETS_MAX: usize = 32;
+/// Each takes one of the few descriptors that any POSIX shell can hand on.
+const SECRETS_MAX: usize = 6;
 const PATH_MAX: usize = 4_096;
 const INTERPRETER_MAX: usize = 1_024;
 const RETRIES_MAX: i64 = 100;
@@ -151,7 +152,7 @@ pub fn env(variables: &[(String, String)]) -> Check {
     Ok(())
 }
 
-/// Secrets by the names that scripts have for them: up to 32, names as those of variables, each
+/// Secrets by the names that scripts have for them: up to 6, names as those of variables, each
 /// once.
 pub fn secrets(secrets: &[(String, String)]) -> Check {
     require(

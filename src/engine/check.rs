@@ -1,5 +1,6 @@
 //! The check of an instance: each step that a task would take, told apart.
 
+use super::identities::{At, Use, become_password, instance_of};
 use super::{Shared, target};
 use crate::domain::{
     Become, Check, CheckFinding, CheckRequest, CheckStep, Error, InstanceId, Kind, Outcome, Result,
@@ -59,7 +60,7 @@ pub async fn check(shared: &Shared, id: InstanceId, request: &CheckRequest) -> R
 
 async fn take_steps(shared: &Shared, id: InstanceId, request: &CheckRequest, report: &mut Report) {
     let begun = Instant::now();
-    let mut session = match target::connect(shared, id, &request.user).await {
+    let mut session = match target::connect(shared, id, &request.user, Use::Check).await {
         Ok(session) => session,
         Err(failure) => return report.not_connected(&failure),
     };
@@ -87,7 +88,16 @@ async fn try_become(
     mut session: Lease,
 ) -> std::result::Result<(), Failure> {
     let password = match &become_user.password {
-        Some(name) => Some(shared.connector.become_password(name).await?),
+        Some(name) => {
+            let instance = &instance_of(shared, id).await?;
+            let (user, r#use) = (request.user.as_str(), Use::Check);
+            let at = At {
+                instance,
+                user,
+                r#use,
+            };
+            Some(become_password(shared, &at, name).await?)
+        }
         None => None,
     };
     let tried = session.try_become(become_user, password.as_ref()).await;
@@ -95,7 +105,7 @@ async fn try_become(
         // A machine that allows one session on a connection.
         Err(failure) if failure.channel_refused => {
             drop(session);
-            let mut session = target::connect(shared, id, &request.user).await?;
+            let mut session = target::connect(shared, id, &request.user, Use::Check).await?;
             session.try_become(become_user, password.as_ref()).await
         }
         tried => tried,

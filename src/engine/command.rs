@@ -1,14 +1,23 @@
 use super::Shared;
-use crate::domain::{Outcome, Task};
+use super::identities::{At, Use, become_password, instance_of, secrets};
+use crate::domain::{Instance, Outcome, Task};
 use crate::ssh::{Command, Failure};
 use bytes::Bytes;
 
 /// A task's script and how it is run, with what the store and the configuration keep apart from
-/// the task: what it reads, and the password that it refers to.
+/// the task: what it reads, and the password and the secrets that it refers to.
 pub async fn command(shared: &Shared, task: &Task) -> Result<Command, Failure> {
     let command = command_without_stdin(shared, task).await?;
+    let secrets = match task.secrets.is_empty() {
+        true => Vec::new(),
+        false => {
+            let instance = instance_of(shared, task.instance).await?;
+            secrets(shared, task, &at(task, &instance)).await?
+        }
+    };
     Ok(Command {
         stdin: stdin(shared, task).await?,
+        secrets,
         ..command
     })
 }
@@ -17,15 +26,27 @@ pub async fn command(shared: &Shared, task: &Task) -> Result<Command, Failure> {
 pub async fn command_without_stdin(shared: &Shared, task: &Task) -> Result<Command, Failure> {
     let become_user = task.launch.become_user.as_ref();
     let password = match become_user.and_then(|become_user| become_user.password.as_deref()) {
-        Some(name) => Some(shared.connector.become_password(name).await?),
+        Some(name) => {
+            let instance = instance_of(shared, task.instance).await?;
+            Some(become_password(shared, &at(task, &instance), name).await?)
+        }
         None => None,
     };
     Ok(Command {
         script: task.script.clone(),
         launch: task.launch.clone(),
         password,
+        secrets: Vec::new(),
         stdin: None,
     })
+}
+
+fn at<'a>(task: &'a Task, instance: &'a Instance) -> At<'a> {
+    At {
+        instance,
+        user: &task.user,
+        r#use: Use::Run(task.id),
+    }
 }
 
 async fn stdin(shared: &Shared, task: &Task) -> Result<Option<Bytes>, Failure> {

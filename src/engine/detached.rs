@@ -5,6 +5,7 @@ mod judgement;
 
 use super::cancel::Cause;
 use super::command::{command, command_without_stdin};
+use super::identities::Use;
 use super::output::{Output, TAIL};
 use super::remains::{Remains, after_the_end};
 use super::retry::retry;
@@ -96,9 +97,12 @@ pub async fn run(shared: Arc<Shared>, claimed: Claimed, may_run: bool) {
             task = id.0,
             "a detached run is left to itself until the next start"
         ),
-        Some(over) => run.settle(over).await,
+        Some(mut over) => {
+            over.ending = shared.masked(over.ending);
+            run.settle(over).await;
+        }
     }
-    shared.cancels.forget(id);
+    shared.forget(id);
     drop(run);
     shared.feed.changed(id);
 }
@@ -193,7 +197,7 @@ impl<'a> Run<'a> {
         let limit = shared.config.output_limit;
         Self {
             // The machine keeps the bounds; what is stored of a run that goes on is all head.
-            output: Output::resumed(limit, [task.stdout.bytes, task.stderr.bytes]),
+            output: Output::resumed(limit, [task.stdout.bytes, task.stderr.bytes], task.masked),
             shared,
             task,
             instance,
@@ -429,10 +433,11 @@ impl<'a> Run<'a> {
         let process = self.task.process.clone();
         let remains = Remains::of_earlier(shared, &self.task, process);
         let in_vain = self.in_vain > 0;
+        let used = Use::Run(self.task.id);
         async move {
             let looked = match session.collect_detached(run, NOWHERE).await {
                 Err(failure) if failure.channel_refused => {
-                    let mut other = target::connect(shared, instance, &user).await?;
+                    let mut other = target::connect(shared, instance, &user, used).await?;
                     other.collect_detached(run, NOWHERE).await
                 }
                 looked => looked,
@@ -483,9 +488,17 @@ impl<'a> Run<'a> {
                 self.flush().await;
             }
         }
-        self.flush().await;
+        let known = self.shared.known();
         let streams = collection.state().streams;
         let tails = collection.tails().await?;
+        for ((stream, kept), tail) in Stream::ALL.into_iter().zip(&streams).zip(&tails) {
+            let came = self.output.end(stream) + self.output.held(stream);
+            let total = kept.total.unwrap_or(0).max(kept.head).max(came);
+            if tail.is_empty() || total - came > tail.len() as u64 {
+                self.output.release(&known, stream, Instant::now());
+            }
+        }
+        self.flush().await;
         let mut at = self.output.bytes();
         let mut last = OutputWrite {
             gaps: Some([None; 2]),
@@ -493,10 +506,12 @@ impl<'a> Run<'a> {
         };
         for ((stream, kept), mut tail) in Stream::ALL.into_iter().zip(streams).zip(tails) {
             let head = self.output.end(stream);
-            let total = kept.total.unwrap_or(0).max(kept.head).max(head);
+            let held = self.output.held(stream);
+            let total = kept.total.unwrap_or(0).max(kept.head).max(head + held);
             // A machine that has shown more than it now says it kept: nothing is stored twice.
-            let behind = usize::try_from(total - head).unwrap_or(usize::MAX);
+            let behind = usize::try_from(total - head - held).unwrap_or(usize::MAX);
             let _ = tail.split_to(tail.len().saturating_sub(behind));
+            let tail = self.output.mask_end(&known, stream, &tail);
             let begin = total - tail.len() as u64;
             let length = begin.saturating_sub(head);
             if let Some(gaps) = &mut last.gaps {
@@ -544,8 +559,13 @@ impl<'a> Run<'a> {
         if !self.may_run && retry(self.shared, &self.task, &over.ending).await {
             return;
         }
+        let known = self.shared.known();
+        for stream in Stream::ALL {
+            self.output.release(&known, stream, Instant::now());
+        }
         self.flush().await;
         let mut last = over.last;
+        last.masked = self.output.masked();
         if last.gaps.is_none() {
             last.totals = Stream::ALL.map(|stream| self.output.end(stream));
             last.gaps = Some([None; 2]);
@@ -607,7 +627,8 @@ impl<'a> Run<'a> {
     }
 
     async fn connect(&self) -> Result<Lease, Failure> {
-        target::connect(self.shared, self.instance.id, &self.task.user).await
+        let used = Use::Run(self.task.id);
+        target::connect(self.shared, self.instance.id, &self.task.user, used).await
     }
 
     /// Keeps which process it is: from then on it is never started again.
@@ -671,9 +692,10 @@ impl<'a> Run<'a> {
             .shared
             .config
             .output_limit
-            .saturating_sub(self.output.end(stream));
+            .saturating_sub(self.output.end(stream) + self.output.held(stream));
         bytes.truncate(usize::try_from(room).unwrap_or(usize::MAX));
-        self.output.push(stream, &bytes, Instant::now());
+        let known = self.shared.known();
+        self.output.take(&known, stream, &bytes, Instant::now());
         // What comes behind a full head is not seen before the end.
         let sees = self.output.end(stream) < self.bounds.head();
         self.heard.send_replace(match sees {
@@ -683,7 +705,8 @@ impl<'a> Run<'a> {
     }
 
     /// From where on the machine is to show what the run wrote.
-    fn from(&self) -> [u64; 2] {
+    fn from(&mut self) -> [u64; 2] {
+        self.output.forget_held();
         Stream::ALL.map(|stream| self.output.end(stream))
     }
 
@@ -693,7 +716,7 @@ impl<'a> Run<'a> {
 
     /// Writes all that came, however long the store takes to accept it.
     async fn flush(&mut self) {
-        while self.output.due().is_some() || self.output.has_unsent() {
+        while self.output.is_behind() {
             self.write().await;
             if self.output.has_unsent() {
                 sleep(AGAIN).await;

@@ -11,8 +11,10 @@ mod detached;
 mod end;
 mod feed;
 mod health;
+mod identities;
 mod output;
 mod recover;
+mod redact;
 mod remains;
 mod retry;
 mod run;
@@ -20,11 +22,13 @@ mod scheduler;
 mod slots;
 mod target;
 
+pub use crate::ssh::{PublicHalf, generate_key, public_half};
 pub use feed::Watch;
 
 use crate::config;
 use crate::domain::{
-    Check, CheckRequest, Clock, Health, Instance, InstanceId, Mode, Result, TaskId,
+    Check, CheckRequest, Clock, Ending, Health, IdentityId, Instance, InstanceId, Mode, Result,
+    TaskId,
 };
 use crate::ssh::Connector;
 use crate::store::Store;
@@ -32,9 +36,11 @@ use crate::vault::Vault;
 use cancel::Cancels;
 use feed::Feed;
 use health::News;
+use redact::Known;
 use remains::Mutes;
 use slots::Slots;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +72,10 @@ struct Shared {
     feed: Feed,
     health: News,
     checks: check::Places,
+    /// The secrets that are masked.
+    known: RwLock<Arc<Known>>,
+    /// Which uses of identities the runs that go on have noted.
+    used: Mutex<HashSet<(TaskId, IdentityId)>>,
     /// A task may wait for a second person since.
     asked: Notify,
     /// No new work, and whoever waits is answered.
@@ -76,6 +86,34 @@ struct Shared {
     work: TaskTracker,
     /// Cancelled when the scheduler has ended, however it did.
     over: CancellationToken,
+}
+
+impl Shared {
+    fn known(&self) -> Arc<Known> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&known)
+    }
+
+    /// An end whose reason holds no secret.
+    fn masked(&self, ending: Ending) -> Ending {
+        match ending.reason() {
+            Some(reason) => {
+                let reason = self.known().mask(reason);
+                ending.with_reason(reason)
+            }
+            None => ending,
+        }
+    }
+
+    fn used(&self) -> MutexGuard<'_, HashSet<(TaskId, IdentityId)>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run is over.
+    fn forget(&self, task: TaskId) {
+        self.cancels.forget(task);
+        self.used().retain(|(of, _)| *of != task);
+    }
 }
 
 /// What a waiting task waits for.
@@ -115,12 +153,15 @@ impl Engine {
             feed: Feed::default(),
             health: News::default(),
             checks: check::Places::default(),
+            known: RwLock::default(),
+            used: Mutex::default(),
             asked: Notify::new(),
             stopping: CancellationToken::new(),
             interrupt: CancellationToken::new(),
             work: TaskTracker::new(),
             over: CancellationToken::new(),
         });
+        redact::refresh(&shared).await;
         let (detached, attached) = shared
             .store
             .running_tasks()
@@ -131,6 +172,7 @@ impl Engine {
         recover::begin(&shared, attached);
         shared.work.spawn(scheduler::run(Arc::clone(&shared)));
         shared.work.spawn(health::keep(Arc::clone(&shared)));
+        shared.work.spawn(redact::keep(Arc::clone(&shared)));
         shared.work.spawn(approvals::expire(Arc::clone(&shared)));
         Ok(Self { shared })
     }
@@ -174,6 +216,11 @@ impl Engine {
     /// `TooMany` where too many checks run already; `Unavailable` where the server stops.
     pub async fn check(&self, instance: InstanceId, request: &CheckRequest) -> Result<Check> {
         check::check(&self.shared, instance, request).await
+    }
+
+    /// An identity was made or changed: its secret is masked from now on.
+    pub async fn secrets_changed(&self) {
+        redact::refresh(&self.shared).await;
     }
 
     /// Something about the trust in an instance has changed: the connections that wait for their

@@ -1,3 +1,4 @@
+use super::redact::{Known, Masker};
 use super::{AGAIN, Shared};
 use crate::domain::{Stream, TaskId};
 use crate::store::{CHUNK, Chunk, OutputWrite};
@@ -25,6 +26,9 @@ pub struct Output {
     head: u64,
     tail: u64,
     streams: [Pending; 2],
+    maskers: [Masker; 2],
+    /// How often a secret was masked before.
+    masked: u64,
     /// All bytes of both streams so far.
     at: u64,
     /// A write that has not succeeded yet.
@@ -87,6 +91,8 @@ impl Output {
             head: limit - tail,
             tail,
             streams: <[Pending; 2]>::default(),
+            maskers: <[Masker; 2]>::default(),
+            masked: 0,
             at: 0,
             unsent: None,
             due: None,
@@ -96,9 +102,10 @@ impl Output {
 
     /// For streams of which so many bytes are stored, and whose bounds somebody else keeps: all that
     /// is pushed is kept, and never more than `most` bytes a stream may be.
-    pub fn resumed(most: u64, stored: [u64; 2]) -> Self {
+    pub fn resumed(most: u64, stored: [u64; 2], masked: u64) -> Self {
         Self {
             head: most,
+            masked,
             tail: 0,
             streams: stored.map(|start| Pending {
                 start,
@@ -119,8 +126,44 @@ impl Output {
         self.at
     }
 
-    /// Adds what came.
-    pub fn push(&mut self, stream: Stream, bytes: &[u8], now: Instant) {
+    /// Takes what came, without what is secret of it.
+    pub fn take(&mut self, known: &Known, stream: Stream, bytes: &[u8], now: Instant) {
+        let masked = self.maskers[stream as usize].take(known, bytes, now);
+        self.push(stream, &masked, now);
+    }
+
+    /// Takes what is held back because it may be the beginning of a secret: nothing follows.
+    pub fn release(&mut self, known: &Known, stream: Stream, now: Instant) {
+        let rest = self.maskers[stream as usize].rest(known);
+        self.push(stream, &rest, now);
+    }
+
+    /// What is held back of a stream: it stands behind its end.
+    pub fn held(&self, stream: Stream) -> u64 {
+        self.maskers[stream as usize].held()
+    }
+
+    /// Masks what comes behind all else of a stream, where that has no gap before it.
+    pub fn mask_end(&mut self, known: &Known, stream: Stream, end: &[u8]) -> Vec<u8> {
+        let masker = &mut self.maskers[stream as usize];
+        let mut masked = masker.take(known, end, Instant::now());
+        masked.extend(masker.rest(known));
+        masked
+    }
+
+    /// Drops what is held back: it comes again.
+    pub fn forget_held(&mut self) {
+        for masker in &mut self.maskers {
+            masker.forget();
+        }
+    }
+
+    /// How often a secret was masked.
+    pub fn masked(&self) -> u64 {
+        self.masked + self.maskers.iter().map(|it| it.count).sum::<u64>()
+    }
+
+    fn push(&mut self, stream: Stream, bytes: &[u8], now: Instant) {
         if bytes.is_empty() {
             return;
         }
@@ -159,9 +202,15 @@ impl Output {
         self.unsent.is_some()
     }
 
+    /// Whether anything that went on is not written yet.
+    pub fn is_behind(&self) -> bool {
+        self.due.is_some() || self.has_unsent()
+    }
+
     /// When the next write is due, if anything is to be written.
     pub fn due(&self) -> Option<Instant> {
-        self.due
+        let held = self.maskers.iter().filter_map(Masker::due);
+        held.chain(self.due).min()
     }
 
     /// What is to be written now: what has not succeeded before, else what came since.
@@ -196,6 +245,7 @@ impl Output {
             head: self.head,
             tail: self.tail,
             gaps: None,
+            masked: self.masked(),
         });
         self.unsent = Some(Arc::clone(&write));
         write
@@ -203,6 +253,16 @@ impl Output {
 
     /// Writes what came into the store. What that does not take is kept and tried again.
     pub async fn store(&mut self, shared: &Shared, task: TaskId) {
+        let now = Instant::now();
+        for stream in Stream::ALL {
+            let due = self.maskers[stream as usize].due();
+            if due.is_some_and(|due| due <= now) {
+                self.release(&shared.known(), stream, now);
+            }
+        }
+        if self.due.is_none() && self.unsent.is_none() {
+            return;
+        }
         match shared.store.append_output(task, self.write()).await {
             Ok(()) => {
                 self.written(Instant::now());

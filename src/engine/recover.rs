@@ -143,7 +143,7 @@ async fn record(shared: &Shared, orphan: Orphan, ending: Ending) {
         outcome = ending.outcome().as_str(),
         "task of the last run ended"
     );
-    shared.cancels.forget(id);
+    shared.forget(id);
     drop(orphan);
     shared.feed.changed(id);
 }

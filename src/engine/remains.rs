@@ -1,9 +1,10 @@
 //! What is left of a script on its machine: asked over the connection that started it, or, where
 //! that is dead or takes no second command, over another.
 
+use super::identities::{At, Use, become_password};
 use super::{LAST_WORDS, Shared, target};
 use crate::domain::{Become, InstanceId, Outcome, RemoteProcess, Task};
-use crate::ssh::{FOREIGN, Finding, Lease, Left, Other, Session, Whereabouts};
+use crate::ssh::{FOREIGN, Finding, Lease, Left, Other, Password, Session, Whereabouts};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ const NOWHERE: &str = "It had not been learnt where on the machine it runs.";
 /// A script that was started, and how its machine is asked about it.
 pub struct Remains<'a> {
     shared: &'a Shared,
+    used: Use,
     instance: InstanceId,
     user: String,
     become_user: Option<Become>,
@@ -37,6 +39,7 @@ impl<'a> Remains<'a> {
         let told = process.as_ref().and_then(|it| it.connection.clone());
         Self {
             shared,
+            used: Use::Run(task.id),
             instance: task.instance,
             user: task.user.clone(),
             become_user: task.launch.become_user.clone(),
@@ -107,7 +110,7 @@ impl<'a> Remains<'a> {
             .as_ref()
             .and_then(|it| it.password.as_ref())
         {
-            Some(name) => self.shared.connector.become_password(name).await.ok(),
+            Some(name) => self.password(name).await,
             None => None,
         };
         let other = self.become_user.as_ref().map(|become_user| Other {
@@ -126,6 +129,16 @@ impl<'a> Remains<'a> {
         found
     }
 
+    async fn password(&self, name: &str) -> Option<Password> {
+        let instance = self.shared.store.instance(self.instance).await.ok()??;
+        let at = At {
+            instance: &instance,
+            user: &self.user,
+            r#use: self.used,
+        };
+        become_password(self.shared, &at, name).await.ok()
+    }
+
     /// Connects again, and again, until it is known whether that can be done.
     async fn reach(&self, patience: Duration) -> Result<Lease, String> {
         if self.process.is_none() && self.connection.is_none() {
@@ -138,7 +151,7 @@ impl<'a> Remains<'a> {
         let (mut wait, longest) = AGAIN;
         let mut last = None;
         loop {
-            let connected = target::connect(self.shared, self.instance, &self.user);
+            let connected = target::connect(self.shared, self.instance, &self.user, self.used);
             match timeout_at(deadline, connected).await {
                 Ok(Ok(session)) => return Ok(session),
                 Ok(Err(failure)) => {

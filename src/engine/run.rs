@@ -1,6 +1,7 @@
 use super::cancel::Cause;
 use super::command::command;
 use super::end::locate;
+use super::identities::Use;
 use super::output::Output;
 use super::retry::retry;
 use super::slots::Place;
@@ -49,10 +50,11 @@ pub async fn run(
             "The server failed while it ran this; its log says more. The script may still run on the instance.",
         )
     });
+    let ending = shared.masked(ending);
     if !retry(&shared, &run.task, &ending).await {
         run.record(ending, begun).await;
     }
-    shared.cancels.forget(id);
+    shared.forget(id);
     drop(place);
     shared.feed.changed(id);
 }
@@ -90,10 +92,11 @@ impl Run<'_> {
         let mut reuse = true;
         let (session, started) = loop {
             let (shared, id, user) = (self.shared, self.instance.id, &self.task.user);
+            let task = self.task.id;
             let connected = async {
                 match reuse {
-                    true => target::lease(shared, id, user).await,
-                    false => target::connect(shared, id, user).await,
+                    true => target::lease(shared, id, user, Use::Run(task)).await,
+                    false => target::connect(shared, id, user, Use::Run(task)).await,
                 }
             };
             let connected = tokio::select! {
@@ -208,13 +211,18 @@ impl Run<'_> {
     fn take(&mut self, event: Event) -> Option<Ending> {
         self.heard.send_replace(Instant::now());
         match event {
-            Event::Stdout(bytes) => self.output.push(Stream::Stdout, &bytes, Instant::now()),
-            Event::Stderr(bytes) => self.output.push(Stream::Stderr, &bytes, Instant::now()),
+            Event::Stdout(bytes) => self.came(Stream::Stdout, &bytes),
+            Event::Stderr(bytes) => self.came(Stream::Stderr, &bytes),
             Event::Exited(rc) => return Some(Ending::exited(rc)),
             Event::Signalled(signal) => return Some(Ending::signalled(signal)),
             Event::Disconnected(how) => return Some(Ending::aborted(Outcome::Lost, how)),
         }
         None
+    }
+
+    fn came(&mut self, stream: Stream, bytes: &[u8]) {
+        let known = self.shared.known();
+        self.output.take(&known, stream, bytes, Instant::now());
     }
 
     /// Waits until the run is to end before its script does.
@@ -247,6 +255,10 @@ impl Run<'_> {
 
     /// Records the end, however long the store takes to accept it.
     async fn record(&mut self, ending: Ending, begun: Instant) {
+        let known = self.shared.known();
+        for stream in Stream::ALL {
+            self.output.release(&known, stream, Instant::now());
+        }
         loop {
             // What the store did not take before goes first, then what came after it.
             if self.output.has_unsent() {

@@ -2,6 +2,7 @@
 //! keys on it, and what the connection tells of the machines.
 
 use super::Shared;
+use super::identities::{At, Use, login_key};
 use crate::domain::{Hop, HostKey, Instance, InstanceId, InstanceState, Outcome, ShownKey};
 use crate::ssh::{Failure, Lease, Target};
 
@@ -10,19 +11,34 @@ use crate::ssh::{Failure, Lease, Target};
 ///
 /// # Errors
 /// With the outcome and the reason that the task gets.
-pub async fn connect(shared: &Shared, id: InstanceId, user: &str) -> Result<Lease, Failure> {
-    reach(shared, id, user, false).await
+pub async fn connect(
+    shared: &Shared,
+    id: InstanceId,
+    user: &str,
+    used: Use,
+) -> Result<Lease, Failure> {
+    reach(shared, id, (user, used), false).await
 }
 
 /// As [`connect`], over a connection that waits for its next use, where there is one.
 ///
 /// # Errors
 /// As [`connect`].
-pub async fn lease(shared: &Shared, id: InstanceId, user: &str) -> Result<Lease, Failure> {
-    reach(shared, id, user, true).await
+pub async fn lease(
+    shared: &Shared,
+    id: InstanceId,
+    user: &str,
+    used: Use,
+) -> Result<Lease, Failure> {
+    reach(shared, id, (user, used), true).await
 }
 
-async fn reach(shared: &Shared, id: InstanceId, user: &str, reuse: bool) -> Result<Lease, Failure> {
+async fn reach(
+    shared: &Shared,
+    id: InstanceId,
+    login: (&str, Use),
+    reuse: bool,
+) -> Result<Lease, Failure> {
     let way = shared.store.way(id).await.map_err(|error| {
         tracing::error!(instance = id.0, %error, "cannot read the way to an instance");
         Failure::new(
@@ -32,7 +48,7 @@ async fn reach(shared: &Shared, id: InstanceId, user: &str, reuse: bool) -> Resu
         )
     })?;
     require_active(&way)?;
-    let target = target(shared, &way, user)?;
+    let target = target(shared, &way, login).await?;
     let connected = match reuse {
         true => shared.connector.lease(&target).await,
         false => shared.connector.fresh(&target).await,
@@ -64,25 +80,37 @@ fn require_active(way: &[Hop]) -> Result<(), Failure> {
     }
 }
 
-/// Each machine on the way, with its own user, key and library.
-fn target(shared: &Shared, way: &[Hop], user: &str) -> Result<Target, Failure> {
+/// Each machine on the way, with its own user, key to log in with, host key and library.
+async fn target(
+    shared: &Shared,
+    way: &[Hop],
+    (user, used): (&str, Use),
+) -> Result<Target, Failure> {
     // Who jumps says as whom.
     let users = way.iter().map(|hop| hop.instance.jump_user.as_deref());
     let users = std::iter::once(None).chain(users);
     let hops: Vec<_> = way.iter().zip(users).collect();
-    let target = hops.into_iter().rev().fold(None, |jump, (hop, named)| {
+    let mut target = None;
+    for (hop, named) in hops.into_iter().rev() {
         let Hop { instance, revoked } = hop;
         let news = shared.health.of(instance.id).and_then(|news| news.library);
-        Some(Target {
+        let user = named.unwrap_or(user);
+        let at = At {
+            instance,
+            user,
+            r#use: used,
+        };
+        target = Some(Target {
             host: instance.ip.clone(),
             port: instance.port,
-            user: named.unwrap_or(user).to_owned(),
+            user: user.to_owned(),
             host_key: instance.host_key.clone(),
             revoked: revoked.clone(),
             library: news.or(instance.health.library),
-            jump: jump.map(Box::new),
-        })
-    });
+            key: login_key(shared, &at).await?,
+            jump: target.map(Box::new),
+        });
+    }
     target.ok_or_else(|| {
         let reason = "The instance was removed before the script began.";
         Failure::new(Outcome::StartFailed, reason)

@@ -65,11 +65,11 @@ impl Action {
         Self::RunTasks,
         Self::ManageTasks,
         Self::ApproveTasks,
-        Self::WaiveApprovals,
         Self::ReadIdentities,
         Self::ManageIdentities,
         Self::ManageUsers,
         Self::ReadAudit,
+        Self::WaiveApprovals,
         Self::OwnAccount,
     ];
 
@@ -83,11 +83,11 @@ impl Action {
             Self::RunTasks => "run_tasks",
             Self::ManageTasks => "manage_tasks",
             Self::ApproveTasks => "approve_tasks",
-            Self::WaiveApprovals => "waive_approvals",
             Self::ReadIdentities => "read_identities",
             Self::ManageIdentities => "manage_identities",
             Self::ManageUsers => "manage_users",
             Self::ReadAudit => "read_audit",
+            Self::WaiveApprovals => "waive_approvals",
             Self::OwnAccount => "own_account",
         }
     }

@@ -10,6 +10,7 @@ mod confirm;
 mod events;
 mod hold;
 mod host_keys;
+mod identities;
 mod instances;
 mod login;
 mod output;
@@ -62,7 +63,7 @@ struct Inner {
     rules: Rules,
 }
 
-/// What the configuration says of logins.
+/// What the configuration says of logins and of second persons.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// How long a session of the pages lives.

@@ -138,10 +138,11 @@ impl Service {
     /// Puts a refusal on record, or counts it where it repeats. A refusal stands whether or not it
     /// can be put on record.
     pub async fn refused(&self, it: Refusal<'_>) {
+        let is_login = matches!(it.kind, RefusalKind::Login | RefusalKind::TooMany);
         let known = match it.tried {
             // What was typed for a name may be a password: it is kept only where it is a name.
-            Some(name) => self.user_if_there(name).await,
-            None => None,
+            Some(name) if is_login && it.actor.is_none() => self.user_if_there(name).await,
+            Some(_) | None => None,
         };
         let name = match (it.actor, &known) {
             (Some(actor), _) => actor.name().to_owned(),

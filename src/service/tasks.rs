@@ -50,6 +50,7 @@ impl Service {
             return Err(stopping());
         }
         new.validate()?;
+        self.check_secrets(actor, &new).await?;
         self.inner.store.check_room()?;
         let (task, is_new) = self
             .inner

@@ -108,7 +108,7 @@ impl<'a> Attempts<'a> {
             Failure::new(Outcome::HostKeyRefused, reason)
         })?;
         let rules = Rules::new(target, known, inner.host_keys);
-        let (offers, tried) = login::offers(inner).await;
+        let (offers, tried) = login::offers(inner, target.key.as_ref()).await;
         if order.len() > 1 {
             let russh_first = target.library == Some(SshLibrary::Russh)
                 || !rules.suit_thrussh()

@@ -4,10 +4,11 @@ use super::agent::AgentKey;
 use super::certificates;
 use super::files::{self, Parsed};
 use super::host_keys::fingerprint;
+use super::keys::{self, LoginKey};
 use crate::domain::{Secret, SshLibrary};
 use openssl::bn::{BigNum, BigNumContext, BigNumRef};
 use openssl::hash::MessageDigest;
-use openssl::pkey::{Id, PKey};
+use openssl::pkey::PKey;
 use openssl::rsa::Rsa;
 use russh::keys::ssh_key::private::{KeypairData, RsaKeypair};
 use russh::keys::ssh_key::{LineEnding, Mpint, Signature};
@@ -35,6 +36,19 @@ pub struct Identity {
     pub key: Arc<PrivateKey>,
     /// The same, where thrussh can use it.
     pub thrussh: Option<Arc<KeyPair>>,
+}
+
+impl Identity {
+    pub(super) fn of(name: &str, key: PrivateKey) -> Result<Self, Unusable> {
+        let blob = key.public_key().to_bytes();
+        let blob = blob.map_err(|_| Unusable::not_a_key())?;
+        Ok(Self {
+            name: name.to_owned(),
+            fingerprint: fingerprint(&blob),
+            thrussh: for_thrussh(&key).map(Arc::new),
+            key: Arc::new(key),
+        })
+    }
 }
 
 /// Something to log in with.
@@ -171,6 +185,22 @@ impl Identities {
         self.files.configured.is_empty()
     }
 
+    /// The texts of the keys, and what opens them. Blocks.
+    pub fn secrets(&self) -> impl Iterator<Item = Secret> {
+        let passphrase = self.files.passphrase().ok().flatten();
+        let read = |path: PathBuf| {
+            let file = std::fs::File::open(path).ok()?;
+            let metadata = file.metadata().ok()?;
+            let bytes = Zeroizing::new(files::read_bounded(file, &metadata, LIMIT).ok()?);
+            Some(Secret::new(std::str::from_utf8(&bytes).ok()?))
+        };
+        self.files
+            .paths()
+            .into_iter()
+            .filter_map(read)
+            .chain(passphrase)
+    }
+
     /// Reads what has changed since the last time.
     pub async fn load(&self) -> Loaded {
         let files = self.files.clone();
@@ -184,17 +214,31 @@ impl Identities {
     }
 }
 
+/// This key alone.
+pub async fn only(key: LoginKey) -> Loaded {
+    let name = key.name.clone();
+    let opened = tokio::task::spawn_blocking(move || key.open()).await;
+    let mut loaded = Loaded::default();
+    match opened.unwrap_or_else(|_| Err(Unusable::not_a_key())) {
+        Ok(identity) => loaded.offers.push(Offer::File(identity)),
+        Err(unusable) => loaded.unusable.push(format!("{name} {}", unusable.why())),
+    }
+    loaded
+}
+
 impl Files {
+    fn paths(&self) -> Vec<PathBuf> {
+        if !self.configured.is_empty() {
+            return self.configured.clone();
+        }
+        let usual = USUAL.iter().filter_map(|name| files::in_dot_ssh(name));
+        usual.filter(|path| path.exists()).collect()
+    }
+
     fn load(&self) -> Loaded {
         let mut loaded = Loaded::default();
-        for path in &self.configured {
-            self.take(path, &mut loaded);
-        }
-        if self.configured.is_empty() {
-            let usual = USUAL.iter().filter_map(|name| files::in_dot_ssh(name));
-            for path in usual.filter(|path| path.exists()) {
-                self.take(&path, &mut loaded);
-            }
+        for path in self.paths() {
+            self.take(&path, &mut loaded);
         }
         loaded
     }
@@ -248,68 +292,7 @@ impl Files {
         if files::is_open_to_others(metadata) {
             return Err(Unusable("can be read by others (chmod 600 it)".into()));
         }
-        let text = std::str::from_utf8(&bytes).map_err(|_| Unusable::not_a_key())?;
-        let key = if text.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
-            self.parse_openssh(text)?
-        } else {
-            self.parse_pem(&bytes)?
-        };
-        let blob = key.public_key().to_bytes();
-        let blob = blob.map_err(|_| Unusable::not_a_key())?;
-        Ok(Identity {
-            name: name.to_owned(),
-            fingerprint: fingerprint(&blob),
-            thrussh: for_thrussh(&key).map(Arc::new),
-            key: Arc::new(key),
-        })
-    }
-
-    fn parse_openssh(&self, text: &str) -> Result<PrivateKey, Unusable> {
-        let key = match russh::keys::decode_secret_key(text, None) {
-            Err(russh::keys::Error::KeyIsEncrypted) => {
-                let passphrase = self.passphrase()?.ok_or_else(Unusable::needs_passphrase)?;
-                russh::keys::decode_secret_key(text, Some(passphrase.expose()))
-                    .map_err(|_| Unusable::wrong_passphrase())
-            }
-            other => other.map_err(|_| Unusable::not_a_key()),
-        }?;
-        match key.algorithm() {
-            Algorithm::Ed25519 | Algorithm::Rsa { .. } | Algorithm::Ecdsa { .. } => Ok(key),
-            _ => Err(Unusable::unsupported()),
-        }
-    }
-
-    /// PKCS#1, SEC 1 and PKCS#8, encrypted or not, as OpenSSL reads them.
-    fn parse_pem(&self, pem: &[u8]) -> Result<PrivateKey, Unusable> {
-        let mut asked = false;
-        let mut problem = None;
-        let key = PKey::private_key_from_pem_callback(pem, |buffer| {
-            asked = true;
-            let written = match self.passphrase() {
-                Ok(Some(passphrase)) => write(passphrase.expose().as_bytes(), buffer),
-                Ok(None) => None,
-                Err(unusable) => {
-                    problem = Some(unusable);
-                    None
-                }
-            };
-            Ok(written.unwrap_or(0))
-        });
-        if let Some(problem) = problem {
-            return Err(problem);
-        }
-        let key = key.map_err(|_| match (asked, &self.passphrase_file, &self.passphrase) {
-            (true, None, None) => Unusable::needs_passphrase(),
-            (true, _, _) => Unusable::wrong_passphrase(),
-            (false, _, _) => Unusable::not_a_key(),
-        })?;
-        if ![Id::RSA, Id::ED25519, Id::EC].contains(&key.id()) {
-            return Err(Unusable::unsupported());
-        }
-        let plain = key.private_key_to_pem_pkcs8();
-        let plain = Zeroizing::new(plain.map_err(|_| Unusable::not_a_key())?);
-        let plain = std::str::from_utf8(&plain).map_err(|_| Unusable::not_a_key())?;
-        russh::keys::decode_secret_key(plain, None).map_err(|_| Unusable::unsupported())
+        Identity::of(name, keys::parse(&bytes, &|| self.passphrase())?)
     }
 
     fn passphrase(&self) -> Result<Option<Secret>, Unusable> {
@@ -326,19 +309,23 @@ impl Files {
 pub(super) struct Unusable(String);
 
 impl Unusable {
-    fn needs_passphrase() -> Self {
+    /// What is wrong, to go after a name.
+    pub(super) fn why(&self) -> &str {
+        &self.0
+    }
+    pub(super) fn needs_passphrase() -> Self {
         Self("is encrypted and no passphrase is configured".into())
     }
-    fn wrong_passphrase() -> Self {
+    pub(super) fn wrong_passphrase() -> Self {
         Self("does not open with the configured passphrase".into())
     }
-    fn unsupported() -> Self {
+    pub(super) fn unsupported() -> Self {
         Self("is neither an ed25519, nor an ECDSA, nor an RSA key".into())
     }
     fn not_a_certificate() -> Self {
         Self("is no certificate that can be read".into())
     }
-    fn not_a_key() -> Self {
+    pub(super) fn not_a_key() -> Self {
         Self("is no private key that can be read".into())
     }
 }
@@ -388,11 +375,6 @@ pub(super) fn ed25519_of(key: &PKey<openssl::pkey::Private>) -> Result<KeyPair, 
     secret.key[..seed.len()].copy_from_slice(&seed);
     secret.key[seed.len()..].copy_from_slice(&public);
     Ok(KeyPair::Ed25519(secret))
-}
-
-fn write(bytes: &[u8], buffer: &mut [u8]) -> Option<usize> {
-    buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    Some(bytes.len())
 }
 
 fn name_of(path: &Path) -> String {

@@ -1,10 +1,10 @@
 //! The key exchange, and the offer of one key after the other.
 
 use super::host_keys::Rules;
-use super::identities::Offer;
+use super::identities::{self, Offer};
 use super::library::{Answer, Connection, Shared, Start, Trouble, Width};
 use super::stream::{Seen, Wire};
-use super::{Failure, Inner, Keys, agent};
+use super::{Failure, Inner, Keys, LoginKey, agent};
 use crate::domain::{HostKey, SshLibrary};
 use std::sync::Arc;
 
@@ -96,22 +96,25 @@ pub struct Tried {
 
 /// What a login offers, in words.
 pub(super) async fn keys(inner: &Inner) -> Keys {
-    let (offers, tried) = offers(inner).await;
+    let (offers, tried) = offers(inner, None).await;
     Keys {
         usable: offers.iter().map(Offer::name).collect(),
         unusable: tried.unusable,
     }
 }
 
-/// All that there is to offer, and what cannot be.
-pub(super) async fn offers(inner: &Inner) -> (Vec<Offer>, Tried) {
-    let loaded = inner.identities.load().await;
+/// All that there is to offer, or the one key that was asked for, and what cannot be.
+pub(super) async fn offers(inner: &Inner, only: Option<&LoginKey>) -> (Vec<Offer>, Tried) {
+    let loaded = match only {
+        Some(key) => identities::only(key.clone()).await,
+        None => inner.identities.load().await,
+    };
     let mut tried = Tried {
         refused: Vec::new(),
         unusable: loaded.unusable,
     };
     let mut offers = loaded.offers;
-    if inner.identities.are_usual() {
+    if only.is_none() && inner.identities.are_usual() {
         let offered = agent::offered().await;
         tried.unusable.extend(offered.unusable);
         for key in offered.keys {

@@ -15,6 +15,7 @@ mod files;
 mod host_keys;
 mod identities;
 mod input;
+mod keys;
 mod known_hosts;
 mod library;
 mod login;
@@ -30,10 +31,12 @@ mod stream;
 mod turns;
 
 pub use input::{Input, Lost};
+pub use keys::{LoginKey, PublicHalf, generate_key, public_half};
 pub use password::Password;
 pub use pool::Lease;
 pub use remote::{
-    Command, FOREIGN, Finding, Findings, Left, Located, Other, RemoteClock, Whereabouts,
+    Command, FOREIGN, Finding, Findings, Left, Located, Other, RemoteClock, ScriptSecret,
+    Whereabouts,
 };
 pub use session::{Running, Seen, Session};
 
@@ -61,6 +64,8 @@ pub struct Target {
     /// The library that served this machine the last time: tried first, where the configuration
     /// leaves the choice.
     pub library: Option<SshLibrary>,
+    /// The one key to log in with; all that the configuration names where there is none.
+    pub key: Option<LoginKey>,
     /// The machine that this one is reached from (RFC 4254 section 7.2), with a login and a host
     /// key of its own.
     pub jump: Option<Box<Target>>,
@@ -207,6 +212,13 @@ impl Connector {
             Some(configured) => Password::read(name, configured).await,
             None => Err(password::refused(name, "is not configured on this server")),
         }
+    }
+
+    /// Every secret that the configuration names: passwords, passphrases, private keys. Blocks.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let passwords = self.inner.become_passwords.values();
+        let passwords = passwords.filter_map(|it| files::read_secret(&it.file).ok());
+        passwords.chain(self.inner.identities.secrets()).collect()
     }
 
     /// A connection that is logged in: one that waits for its next use, or a new one.

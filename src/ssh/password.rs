@@ -8,7 +8,16 @@ use crate::domain::{Outcome, Secret, wildcard};
 pub struct Password {
     name: String,
     secret: Secret,
-    hosts: Vec<String>,
+    to: To,
+}
+
+/// Which machines may be told it.
+#[derive(Debug, Clone)]
+enum To {
+    /// Those at these places, as known_hosts names hosts.
+    Hosts(Vec<String>),
+    /// Those that have proved to hold one of these keys; all where there are none.
+    HostKeys(Vec<String>),
 }
 
 impl Password {
@@ -23,7 +32,7 @@ impl Password {
             Ok(secret) => Ok(Self {
                 name: name.to_owned(),
                 secret,
-                hosts,
+                to: To::Hosts(hosts),
             }),
             Err(error) => Err(refused(
                 name,
@@ -32,20 +41,53 @@ impl Password {
         }
     }
 
-    /// The password, for the machine at this place.
+    /// One that is kept by name, for the machines that hold one of these host keys; for all where
+    /// there are none.
+    pub fn of_identity(name: &str, secret: Secret, host_keys: Vec<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            secret,
+            to: To::HostKeys(host_keys),
+        }
+    }
+
+    /// The password, for the machine at this place that has proved to hold this key.
     ///
     /// # Errors
     /// `start_failed` where it is not for that one.
-    pub(super) fn tell(&self, place: &str) -> Result<&Secret, Failure> {
-        let place = place.to_ascii_lowercase();
-        match self.hosts.iter().any(|it| wildcard(it, &place)) {
-            true => Ok(&self.secret),
-            false => Err(refused(
-                &self.name,
-                &format!("is not for {place}: its hosts do not name that"),
-            )),
+    pub(super) fn tell(&self, place: &str, key: &str) -> Result<&Secret, Failure> {
+        match &self.to {
+            To::Hosts(hosts) => {
+                let place = place.to_ascii_lowercase();
+                match hosts.iter().any(|it| wildcard(it, &place)) {
+                    true => Ok(&self.secret),
+                    false => Err(refused(
+                        &self.name,
+                        &format!("is not for {place}: its hosts do not name that"),
+                    )),
+                }
+            }
+            To::HostKeys(keys) => {
+                may_hear(&self.name, keys, key)?;
+                Ok(&self.secret)
+            }
         }
     }
+}
+
+/// Whether a secret may be told to the machine that has proved to hold this key.
+///
+/// # Errors
+/// `start_failed` where it is for others only.
+pub(super) fn may_hear(name: &str, keys: &[String], key: &str) -> Result<(), Failure> {
+    if keys.is_empty() || keys.iter().any(|it| it == key) {
+        return Ok(());
+    }
+    let reason = format!(
+        "The identity {name} is not for this machine: it holds the host key {key}, which is none \
+         of those that the identity names."
+    );
+    Err(Failure::new(Outcome::StartFailed, reason))
 }
 
 pub(super) fn refused(name: &str, why: &str) -> Failure {

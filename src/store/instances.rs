@@ -5,7 +5,7 @@ use super::conditions::Conditions;
 use super::fault::Fault;
 use super::idempotency::{self, Scope};
 use super::rows::unknown_word;
-use super::{health, host_keys, jumps};
+use super::{health, host_keys, identities, jumps};
 use crate::domain::{
     ApprovalRules, By, Error, HostKey, Idempotency, IfMatch, Instance, InstanceChange,
     InstanceFilter, InstanceId, InstanceState, Kind, Labels, Mode, NewInstance, Page, Result,
@@ -258,6 +258,7 @@ impl Store {
                 return Ok(made);
             }
             jumps::check(c, by, None, new.jump)?;
+            identities::require_key(c, new.identity.as_deref())?;
             c.prepare_cached(
                 "INSERT INTO instances (ip, tag, state, port, jump, jump_user, mode, labels, identity,
                  approval, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1)",
@@ -314,6 +315,9 @@ impl Store {
             require_scope(by, &new)?;
             if keeps.is_some_and(|rules| rules.loosened(&old, &new)) {
                 return Err(guarded("change").into());
+            }
+            if new.identity != old.identity {
+                identities::require_key(c, new.identity.as_deref())?;
             }
             if new.jump != old.jump {
                 jumps::check(c, by, Some(id), new.jump)?;

@@ -38,6 +38,8 @@ pub struct OutputWrite {
     /// What was left out before it came here. Where this is told, head and tail count for nothing:
     /// all that came is kept.
     pub gaps: Option<[Option<Gap>; 2]>,
+    /// How often a secret was masked in all.
+    pub masked: u64,
 }
 
 /// What a read gives, in order.
@@ -84,6 +86,10 @@ pub(super) fn write(c: &Connection, task: TaskId, write: &OutputWrite) -> Result
                 (!contiguous).then(|| encode(&chunk.runs)),
                 chunk.data
             ])?;
+    }
+    if write.masked > 0 {
+        c.prepare_cached("UPDATE tasks SET masked = max(masked, ?2) WHERE id = ?1")?
+            .execute(params![task.0, write.masked])?;
     }
     for (stream, total) in Stream::ALL.into_iter().zip(write.totals) {
         if let Some(gaps) = write.gaps {

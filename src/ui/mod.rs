@@ -5,6 +5,7 @@
 //! not ours, and none has an inline script or style: the content security policy forbids both.
 
 mod assets;
+mod audit;
 mod confirm;
 mod curl;
 mod errors;
@@ -57,6 +58,7 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/instances/:id/host_key", post(instances::decide))
         .at("/instances/:id/check", post(instances::try_out))
         .at("/instances/:id/delete", post(instances::delete))
+        .at("/audit", get(audit::index))
         .at("/static/:name", get(assets::serve))
         .around(errors::as_pages)
         .data(service)

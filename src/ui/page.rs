@@ -3,7 +3,7 @@
 use super::assets;
 use crate::domain::Error;
 use crate::http::FORM_TOKEN;
-use crate::service::Actor;
+use crate::service::{Action, Actor};
 use askama::Template;
 use poem::http::{StatusCode, header};
 use poem::{Response, Result};
@@ -17,6 +17,8 @@ pub enum Section {
     Tasks,
     /// Instances.
     Instances,
+    /// The audit trail.
+    Audit,
     /// What is somebody's own: password, sessions, tokens.
     Account,
     /// Users.
@@ -31,6 +33,8 @@ pub struct Shell {
     pub user: Option<String>,
     /// Where it stands.
     pub section: Section,
+    /// Whether they may read the audit trail.
+    pub reads_audit: bool,
     /// What each of its forms carries; empty where nobody is logged in.
     pub form_token: String,
 }
@@ -41,6 +45,7 @@ impl Shell {
         Self {
             user: Some(actor.name().to_owned()),
             section,
+            reads_audit: actor.may(Action::ReadAudit),
             form_token: actor
                 .form_token()
                 .map_or_else(String::new, |it| it.expose().to_owned()),
@@ -52,6 +57,7 @@ impl Shell {
         Self {
             user: None,
             section: Section::Outside,
+            reads_audit: false,
             form_token: String::new(),
         }
     }

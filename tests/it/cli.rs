@@ -1,10 +1,12 @@
 //! The command line: the built program as a person or a script starts it.
 
+mod audit;
 mod certs;
 mod check;
 mod demo;
 mod run;
 mod serve;
 mod terminal;
+mod token;
 mod usage;
 mod user;

@@ -23,12 +23,39 @@ const POST_TRIES: u32 = 6;
 const RAW_TRIES: u32 = 20;
 const RAW_PAUSE: Duration = Duration::from_millis(250);
 
+/// Where the login comes from.
+const LOGIN: &str =
+    "the login comes from WSEXEC_TOKEN, an API token, else from WSEXEC_USER and WSEXEC_PASS";
+
 /// A server and a login there.
 pub(super) struct Client {
     base: String,
-    user: String,
-    password: Secret,
+    login: Login,
     inner: reqwest::Client,
+}
+
+/// With what it logs in.
+enum Login {
+    Token(Secret),
+    Password(String, Secret),
+}
+
+impl Login {
+    /// From the environment: a token, else a name and a password.
+    fn find() -> Result<Self, Failure> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(token) = variable("WSEXEC_TOKEN") {
+            return Ok(Self::Token(Secret::new(token)));
+        }
+        let need = |name: &str| {
+            let missing = || Failure::new(format!("{name} is not set; {LOGIN}"));
+            variable(name).ok_or_else(missing)
+        };
+        Ok(Self::Password(
+            need("WSEXEC_USER")?,
+            Secret::new(need("WSEXEC_PASS")?),
+        ))
+    }
 }
 
 /// What this client reads of an instance.
@@ -67,16 +94,6 @@ struct Problem {
 
 impl Client {
     pub(super) fn new(arguments: &Arguments) -> Result<Self, Failure> {
-        let login = |name: &str| {
-            std::env::var(name)
-                .ok()
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| {
-                    Failure::new(format!(
-                        "{name} is not set; the login comes from WSEXEC_USER and WSEXEC_PASS"
-                    ))
-                })
-        };
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(SILENCE)
@@ -87,8 +104,7 @@ impl Client {
         }
         Ok(Self {
             base: arguments.target.url(),
-            user: login("WSEXEC_USER")?,
-            password: Secret::new(login("WSEXEC_PASS")?),
+            login: Login::find()?,
             inner: builder
                 .build()
                 .map_err(|e| Failure::new(format!("cannot set up TLS: {}", chain(&e))))?,
@@ -215,9 +231,13 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.inner
-            .request(method, format!("{}/wsexec{path}", self.base))
-            .basic_auth(&self.user, Some(self.password.expose()))
+        let request = self
+            .inner
+            .request(method, format!("{}/wsexec{path}", self.base));
+        match &self.login {
+            Login::Token(token) => request.bearer_auth(token.expose()),
+            Login::Password(user, password) => request.basic_auth(user, Some(password.expose())),
+        }
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
@@ -295,10 +315,9 @@ async fn refused(response: Response) -> Failure {
         .into_iter()
         .find(|text| !text.is_empty())
         .unwrap_or_else(|| status.to_string());
-    let advice = if status == StatusCode::UNAUTHORIZED {
-        " (the login comes from WSEXEC_USER and WSEXEC_PASS)"
-    } else {
-        ""
+    let advice = match status {
+        StatusCode::UNAUTHORIZED => format!(" ({LOGIN})"),
+        _ => String::new(),
     };
     Failure::new(format!(
         "the server says {}: {said}{advice}",

@@ -26,7 +26,8 @@ pub(super) const FAILED: u8 = 125;
 /// `wsexec run`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The login comes from the variables WSEXEC_USER and WSEXEC_PASS.\n\
+    after_help = "The login comes from the variable WSEXEC_TOKEN, an API token, else from WSEXEC_USER and \
+    WSEXEC_PASS.\n\
     The exit code is the script's own, and 125 for everything else. Ctrl-C cancels the script; a \
     second one leaves at once. Where nobody reads the output any more, the script is cancelled."
 )]
@@ -53,7 +54,7 @@ pub(super) struct Arguments {
     /// Trust the certificates in this file, PEM, instead of the system's
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
-    /// Trust any certificate: whoever sits between reads the password
+    /// Trust any certificate: whoever sits between reads the login
     #[arg(long, conflicts_with = "cacert")]
     insecure: bool,
 }

@@ -64,7 +64,7 @@ impl<'a> Way<'a> {
 
     pub fn wrong_password(&self) -> Failure {
         start_failed(format!(
-            "sudo on the machine did not take the password that ssh.become_passwords.{} refers to.",
+            "sudo on the machine did not take the password {}.",
             self.to.password.as_deref().unwrap_or("NAME")
         ))
     }

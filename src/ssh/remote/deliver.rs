@@ -116,7 +116,9 @@ impl Session {
         let limit = self.start_timeout;
         let way = match program.become_user {
             Some(become_user) => {
-                let password = program.password.map(|it| it.tell(&self.place));
+                let password = program
+                    .password
+                    .map(|it| it.tell(&self.place, &self.host_key().fingerprint));
                 Some(Way::new(become_user, password.transpose()?, shell))
             }
             None => None,

@@ -16,6 +16,7 @@ pub use following::{Followed, Following};
 use super::become_user::Way;
 use super::deliver::Program;
 use super::launch::{self, Command};
+use super::secrets;
 use super::{quoted, start_failed, unguessable, words};
 use crate::domain::RemoteProcess;
 use crate::ssh::{Failure, Session};
@@ -107,7 +108,22 @@ impl Detached<'_> {
     fn start(&self, nonce: &str, known: bool, bounds: Bounds) -> String {
         let (begin, run) = match known {
             true => (String::new(), ""),
-            false => (format!("{BEGIN}{}", launch::body(self.command)), RUN),
+            false => {
+                let read = match self.command.secrets.is_empty() {
+                    true => "exec 9<&-\n",
+                    false => ". /dev/fd/9\n",
+                };
+                // What runs beside the script is not to hold what this opens.
+                let body = match self.command.secrets.is_empty() {
+                    true => format!("{read}{}", launch::body(self.command, "")),
+                    false => launch::body(self.command, read),
+                };
+                (format!("{BEGIN}{body}"), RUN)
+            }
+        };
+        let secrets = match known {
+            true => String::new(),
+            false => secrets::carried(&self.command.secrets),
         };
         let stdin = self.command.stdin.as_ref().map_or(0, |stdin| stdin.len());
         let wanted = self.wanted.map_or("*".into(), |runs| runs.join(" "));
@@ -121,16 +137,17 @@ impl Detached<'_> {
         ];
         // The texts go in by hand, as each may hold what is replaced in another.
         let (before, rest) = halves(START, "@RUN@\n");
-        let (between, after) = halves(rest, "@BEGIN@\n");
-        let [before, between, after] =
-            [before, between, after].map(|t| t.replace("@NONCE@", nonce));
+        let (between, rest) = halves(rest, "@BEGIN@\n");
+        let (behind, after) = halves(rest, "@SECRETS@\n");
+        let [before, between, behind, after] =
+            [before, between, behind, after].map(|t| t.replace("@NONCE@", nonce));
         // The login's own language, which the way to another user has changed.
         let become_user = self.command.launch.become_user.as_ref();
         let language = become_user.map_or("", |_| Way::RESTORE);
         self.program(
             nonce,
             &values,
-            &format!("{language}{before}{run}{between}{begin}{after}"),
+            &format!("{language}{before}{run}{between}{begin}{behind}{secrets}{after}"),
         )
     }
 }
@@ -162,6 +179,7 @@ impl Session {
         known: bool,
         bounds: Bounds,
     ) -> Result<Started, Failure> {
+        self.may_be_told(&run.command.secrets)?;
         let nonce = unguessable();
         let text = run.start(&nonce, known, bounds);
         let mut talk = self.talk(run, &nonce, &text).await?;
@@ -269,6 +287,9 @@ fn refusal(said: &str) -> String {
             "The machine could not make the directory for a detached run: {said}. It needs one that the user can \
              write to: wsexec in XDG_STATE_HOME, else in ~/.local/state."
         ),
+        "secrets" => "The machine could not hand the script its secrets. That needs a directory that the user can \
+                      write to (/dev/shm, XDG_RUNTIME_DIR or TMPDIR) with room."
+            .into(),
         "write" => format!(
             "The machine could not write what a detached run needs: {said}. Is its disk full?"
         ),

@@ -2,6 +2,7 @@
 //! interpreter.
 
 use super::deliver::{Program, Refused};
+use super::secrets::{self, ScriptSecret};
 use super::{quoted, start_failed, unguessable};
 use crate::domain::Launch;
 use crate::ssh::{Failure, Password, Running, Session};
@@ -20,6 +21,8 @@ pub struct Command {
     pub launch: Launch,
     /// What sudo may ask for.
     pub password: Option<Password>,
+    /// What it is given in secret.
+    pub secrets: Vec<ScriptSecret>,
     /// What it reads; nothing where there is none.
     pub stdin: Option<Bytes>,
 }
@@ -31,10 +34,12 @@ impl Session {
     /// # Errors
     /// `start_failed` where nothing of it has run; `lost` where it was sent and nothing tells.
     pub async fn start(&mut self, command: &Command) -> Result<Running, Failure> {
-        if command.launch.is_plain() && command.stdin.is_none() {
+        let is_plain = command.launch.is_plain() && command.secrets.is_empty();
+        if is_plain && command.stdin.is_none() {
             return self.exec(&command.script).await;
         }
-        let text = body(command);
+        self.may_be_told(&command.secrets)?;
+        let text = body(command, &secrets::opened(&command.secrets));
         let program = Program {
             text: &text,
             become_user: command.launch.become_user.as_ref(),
@@ -58,9 +63,11 @@ impl Session {
 /// Shell text that becomes the script. Around it two functions are defined: `wsexec_begun`, called
 /// once, right before the script takes the process over, and `wsexec_failed WORDS`, which does not
 /// return: [`refusal`] knows the words. Its own variables are `wsexec_file`, `wsexec_files`,
-/// `wsexec_umask` and `wsexec_word`.
-pub(in crate::ssh) fn body(command: &Command) -> String {
+/// `wsexec_umask` and `wsexec_word`. `secrets` is the text that opens what the script is given in
+/// secret.
+pub(in crate::ssh) fn body(command: &Command, secrets: &str) -> String {
     let launch = &command.launch;
+    let handed_on = secrets::handed_on(&command.secrets);
     let mut text = String::new();
     if launch.become_user.is_some() {
         // The login's directory may be closed to the other user.
@@ -85,10 +92,15 @@ pub(in crate::ssh) fn body(command: &Command) -> String {
                 "case ${SHELL-} in ''|*/nologin|*/false) wsexec_word=/bin/sh;; *) wsexec_word=$SHELL;; esac\n\
                  [ -x \"$wsexec_word\" ] || wsexec_word=/bin/sh\n",
             );
+            if !command.secrets.is_empty() {
+                // It closes all but the standard descriptors.
+                text.push_str("case $wsexec_word in *csh) wsexec_failed csh;; esac\n");
+            }
             export(&launch.env, &mut text);
+            text.push_str(secrets);
             let script = quoted(&command.script);
             text.push_str(&format!(
-                "wsexec_begun; exec \"$wsexec_word\" -c {script}\n"
+                "wsexec_begun; exec \"$wsexec_word\" -c {script}{handed_on}\n"
             ));
         }
         Some(words) if words.is_empty() => text.push_str("wsexec_failed line\n"),
@@ -98,9 +110,10 @@ pub(in crate::ssh) fn body(command: &Command) -> String {
             for name in to_be_there(&words) {
                 look_for(name, &mut text);
             }
+            text.push_str(secrets);
             let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
             text.push_str(&format!(
-                "wsexec_begun; exec {} \"$wsexec_file/script\" 7>&7\n",
+                "wsexec_begun; exec {} \"$wsexec_file/script\" 7>&7{handed_on}\n",
                 words.join(" ")
             ));
         }
@@ -127,6 +140,12 @@ pub(in crate::ssh) fn refusal(said: &str, command: &Command) -> Failure {
             "The machine could not keep the script in a private file for its interpreter: {words}. Make room, or a \
              directory that can be written: XDG_STATE_HOME, the home directory, or TMPDIR."
         ),
+        "secrets" => "The machine could not hand the script its secrets. That needs a directory that the user can \
+                      write to (/dev/shm, XDG_RUNTIME_DIR or TMPDIR) with room, and Linux's /dev/fd."
+            .into(),
+        "csh" => "The user's login shell is a csh, which would not hand the script its secrets: name an interpreter in \
+                  the task, such as sh."
+            .into(),
         _ => format!("The machine could not start the script: {said}."),
     })
 }

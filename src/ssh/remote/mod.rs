@@ -10,12 +10,14 @@ mod deliver;
 pub mod detached;
 mod hear;
 mod launch;
+mod secrets;
 mod session;
 mod terminate;
 
 pub use check::{Findings, RemoteClock};
 pub use deliver::Program;
 pub use launch::Command;
+pub use secrets::ScriptSecret;
 pub use session::{Other, Whereabouts};
 pub use terminate::{FOREIGN, Finding, Left, Located};
 

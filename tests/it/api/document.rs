@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Every route of the contract.
-const ROUTES: [(&str, &str); 35] = [
+const ROUTES: [(&str, &str); 36] = [
+    ("get", "/wsexec/audit"),
     ("get", "/wsexec/tasks/{id}/approval"),
     ("put", "/wsexec/tasks/{id}/approval"),
     ("get", "/wsexec/tasks/{id}/attempts"),
@@ -140,7 +141,7 @@ fn check(operation: &Operation, name: &str) {
                 "{name} {status}"
             );
         } else if status != 204 {
-            assert_eq!(response.content.len(), 1, "{name} {status}");
+            assert!(!response.content.is_empty(), "{name} {status}");
         }
         statuses.insert(status);
     }

@@ -1,6 +1,7 @@
 //! The JSON API: the contract, row by row.
 
 mod amend;
+mod audit;
 mod cancel;
 mod check;
 mod curl;
@@ -14,8 +15,11 @@ mod jump;
 mod launch;
 mod lists;
 mod raw;
+mod sessions;
 mod tasks;
+mod tokens;
 mod try_out;
+mod users;
 
 use super::harness::app::{App, Builder};
 use super::harness::client::{Client, Reply, send};

@@ -370,6 +370,7 @@ async fn the_process_that_leads_the_scripts_session_is_told() {
                     ..Launch::default()
                 },
                 password: None,
+                secrets: Vec::new(),
                 stdin: None,
             };
             let mut running = session.start(&command).await.unwrap();

@@ -254,6 +254,11 @@ impl App {
         Client::new(self.url(), &self.certificate(), login)
     }
 
+    /// A client that shows no login but this header.
+    pub fn with_header(&self, name: &str, value: &str) -> Client {
+        self.anonymous().with_header(name, value)
+    }
+
     /// Adds a user, and gives a client that is logged in as it, with its password.
     pub async fn add_user(&self, name: &str, role: &str, scope: &[&str]) -> (Client, String) {
         let password = wsexec::domain::random_token().expose().to_owned();

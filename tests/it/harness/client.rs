@@ -14,6 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 pub struct Client {
     base: String,
     login: Option<(String, String)>,
+    header: Option<(String, String)>,
     inner: reqwest::Client,
 }
 
@@ -28,12 +29,31 @@ impl Client {
             .no_proxy()
             .build()
             .expect("a client");
-        Self { base, login, inner }
+        Self {
+            base,
+            login,
+            header: None,
+            inner,
+        }
+    }
+
+    /// The same with a header in each request, as a page of the server itself would send it.
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.header = Some((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// A request to build further. `path` begins with a slash.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.inner.request(method, format!("{}{path}", self.base));
+        let request = match &self.header {
+            // A cookie counts only where the page that sends it is known.
+            Some((name, value)) if name == "Cookie" => request
+                .header(name, value)
+                .header("Sec-Fetch-Site", "same-origin"),
+            Some((name, value)) => request.header(name, value),
+            None => request,
+        };
         match &self.login {
             Some((name, password)) => request.basic_auth(name, Some(password)),
             None => request,

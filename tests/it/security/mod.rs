@@ -1,5 +1,6 @@
 //! What a hostile client or network gets.
 
+mod audit;
 mod bodies;
 mod browsers;
 mod forgery;

@@ -190,6 +190,7 @@ async fn what_a_delivered_script_says_of_itself_ends_it_and_nothing_else() {
                 ..Launch::default()
             },
             password: None,
+            secrets: Vec::new(),
             stdin: None,
         };
         let mut running = session.start(&command).await.unwrap();

@@ -32,7 +32,7 @@ wsexec_keep out 6
 wsexec_keep err 7
 exec 6<&- 7<&-
 trap - EXIT
-(exec <&5 >&3 2>&4 3>&- 4>&- 5<&-; wsexec_z sh "$wsexec_r/begin" "$wsexec_d" "$wsexec_mask" "$wsexec_runner")
+(exec 9<&0 <&5 >&3 2>&4 3>&- 4>&- 5<&-; wsexec_z sh "$wsexec_r/begin" "$wsexec_d" "$wsexec_mask" "$wsexec_runner")
 rc=$?
 at=$(date +%s)
 until echo "$rc $at" 1<> "$wsexec_r/exit.new" && mv -f "$wsexec_r/exit.new" "$wsexec_r/exit"; do

@@ -53,13 +53,16 @@ if [ ! -d "$wsexec_d/started" ]; then
   fi
   # Who makes this directory starts the run, and nobody else ever does.
   if wsexec_m=$(mkdir "$wsexec_d/started" 2>&1); then
+    # Opens what is secret on descriptor 9, which becomes the run's standard input.
+    exec 9< /dev/null
+@SECRETS@
     mv "$wsexec_t" "$wsexec_r"
     # By a shell of its own that ends before what it has started: unlike what `&` starts, this does
     # not ignore INT and QUIT, and neither does the script.
     {
       sh -c 'eval "$5"; wsexec_z sh "$1/run/run" "$1" "$2" "$3" "$4" | kill -KILL $$' \
         sh "$wsexec_d" "$wsexec_mask" "$wsexec_head" "$wsexec_tail" "$wsexec_z" \
-        < /dev/null > /dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+        <&9 > /dev/null 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
     } 2> /dev/null
   else
     rm -rf "$wsexec_t"

@@ -151,23 +151,6 @@ fn rows() -> Vec<Row> {
             |_| json!({"user": "deploy"}),
         ),
     ]);
-    // None of these tasks needs anybody.
-    rows.extend([
-        row(
-            ("get", "/wsexec/tasks/{id}/approval"),
-            Task,
-            (ALL, ALL),
-            404,
-            nothing,
-        ),
-        row(
-            ("put", "/wsexec/tasks/{id}/approval"),
-            Task,
-            (MANAGE, MANAGE),
-            409,
-            |_| json!({"decision": "approve"}),
-        ),
-    ]);
     let admin =
         |method, path, noun, status, body| row((method, path), noun, (ADMIN, ADMIN), status, body);
     let own =
@@ -222,6 +205,23 @@ fn rows() -> Vec<Row> {
             nothing,
         ),
         own("delete", "/wsexec/sessions/{id}", Session, 200, nothing),
+    ]);
+    // None of these tasks needs anybody.
+    rows.extend([
+        row(
+            ("get", "/wsexec/tasks/{id}/approval"),
+            Task,
+            (ALL, ALL),
+            404,
+            nothing,
+        ),
+        row(
+            ("put", "/wsexec/tasks/{id}/approval"),
+            Task,
+            (MANAGE, MANAGE),
+            409,
+            |_| json!({"decision": "approve"}),
+        ),
     ]);
     rows
 }

@@ -1,0 +1,105 @@
+//! What a script is given in secret: files that have no name any more, one descriptor each.
+
+use super::{quoted, start_failed, unguessable};
+use crate::domain::Secret;
+use crate::ssh::password::may_hear;
+use crate::ssh::{Failure, Session};
+
+/// What secrets stand on: the single digits that dash can redirect, less those of the launch.
+const DESCRIPTORS: [u8; 6] = [3, 4, 5, 6, 8, 9];
+
+/// One secret of a script.
+#[derive(Debug, Clone)]
+pub struct ScriptSecret {
+    /// What the script calls it: it finds the path of the value in the variable of this name with
+    /// `_FILE` behind it.
+    pub variable: String,
+    /// The identity that it is of.
+    pub name: String,
+    /// What it is.
+    pub value: Secret,
+    /// The fingerprints of the machines that may be told it; all where there is none.
+    pub host_keys: Vec<String>,
+}
+
+impl Session {
+    /// # Errors
+    /// `start_failed` where one of them is not for this machine.
+    pub(super) fn may_be_told(&self, secrets: &[ScriptSecret]) -> Result<(), Failure> {
+        if secrets.len() > DESCRIPTORS.len() {
+            let most = DESCRIPTORS.len();
+            return Err(start_failed(format!(
+                "A script takes at most {most} secrets."
+            )));
+        }
+        let key = &self.host_key().fingerprint;
+        secrets
+            .iter()
+            .try_for_each(|it| may_hear(&it.name, &it.host_keys, key))
+    }
+}
+
+/// Shell text that opens each secret on its descriptor and exports where it is. Calls
+/// `wsexec_failed` where it cannot. A value is written only once its file has no name any more, so
+/// that nothing is left, however this ends; opened anew through /dev, it can be read again and
+/// again (Linux). Its own variables are `wsexec_private`, `wsexec_word` and `wsexec_mask`.
+pub(super) fn opened(secrets: &[ScriptSecret]) -> String {
+    if secrets.is_empty() {
+        return String::new();
+    }
+    let mut text = private_directory();
+    let numbered = || DESCRIPTORS.iter().zip(secrets);
+    for (fd, _) in numbered() {
+        text.push_str(&format!("exec {fd}> \"$wsexec_private/{fd}\"\n"));
+    }
+    text.push_str("rm -rf \"$wsexec_private\"; set +C; umask \"$wsexec_mask\"\n");
+    for (fd, secret) in numbered() {
+        text.push_str(&written(*fd, secret.value.expose()));
+        text.push_str(&format!("export {}_FILE=/dev/fd/{fd}\n", secret.variable));
+    }
+    text
+}
+
+/// Redirections by which even a shell that closes its descriptors hands them on.
+pub(super) fn handed_on(secrets: &[ScriptSecret]) -> String {
+    let used = DESCRIPTORS.iter().take(secrets.len());
+    used.map(|fd| format!(" {fd}<&{fd}")).collect()
+}
+
+/// Shell text that opens, on descriptor 9, what [`opened`] gives: for a script that begins in
+/// another process.
+pub(super) fn carried(secrets: &[ScriptSecret]) -> String {
+    if secrets.is_empty() {
+        return String::new();
+    }
+    let text = format!("exec 9<&-\n{}", opened(secrets));
+    format!(
+        "wsexec_failed() {{ wsexec_fail \"$@\"; }}\n{}exec 9> \"$wsexec_private/9\"\n\
+         rm -rf \"$wsexec_private\"; set +C; umask \"$wsexec_mask\"\n{}",
+        private_directory(),
+        written(9, &text)
+    )
+}
+
+/// On a file system that is in memory, where there is one.
+fn private_directory() -> String {
+    format!(
+        "wsexec_put() {{ printf %s \"$1\"; }}\n\
+         case $(command -v printf) in */*) wsexec_put() {{ print -rn -- \"$1\"; }};; esac\n\
+         wsexec_mask=$(umask); umask 077; set -C; wsexec_private=\n\
+         for wsexec_word in /dev/shm \"${{XDG_RUNTIME_DIR:-/dev/null}}\" \"${{TMPDIR:-/tmp}}\"; do\n\
+         [ -z \"$wsexec_private\" ] && mkdir \"$wsexec_word/{0}\" 2>/dev/null && \
+         wsexec_private=$wsexec_word/{0}\n\
+         done\n\
+         [ -n \"$wsexec_private\" ] || wsexec_failed secrets\n",
+        unguessable()
+    )
+}
+
+fn written(fd: u8, value: &str) -> String {
+    format!(
+        "wsexec_put {} 2>/dev/null >&{fd} && [ -r /dev/fd/{fd} ] || wsexec_failed secrets\n\
+         exec {fd}< /dev/fd/{fd}\n",
+        quoted(value)
+    )
+}

@@ -1,0 +1,226 @@
+//! What `docs/security.md` says, held against the tests and files that there are.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PAGE: &str = include_str!("../../docs/security.md");
+
+#[test]
+fn each_test_that_the_security_page_names_is_there() {
+    let tests = tests();
+    let named = named(PAGE);
+    assert!(named.len() > 50, "{named:?}");
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|name| !tests.contains(**name))
+        .collect();
+    assert!(missing.is_empty(), "no such test: {missing:#?}");
+}
+
+#[test]
+fn each_file_that_the_security_page_names_is_there() {
+    let directories = [".ci/", "docs/", "scripts/", "src/", "tests/"];
+    let missing: Vec<_> = quoted(PAGE)
+        .filter(|text| {
+            directories
+                .iter()
+                .any(|directory| text.starts_with(directory))
+        })
+        .filter(|file| !root().join(file).exists())
+        .collect();
+    assert!(missing.is_empty(), "no such file: {missing:#?}");
+}
+
+/// OWASP ASVS 5.0.0: each section, and the numbers of its requirements of levels 1 and 2.
+const REQUIREMENTS: &[(&str, &[u8])] = &[
+    ("V1.1", &[1, 2]),
+    ("V1.2", &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ("V1.3", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+    ("V1.4", &[1, 2, 3]),
+    ("V1.5", &[1, 2]),
+    ("V2.1", &[1, 2, 3]),
+    ("V2.2", &[1, 2, 3]),
+    ("V2.3", &[1, 2, 3, 4]),
+    ("V2.4", &[1]),
+    ("V3.2", &[1, 2]),
+    ("V3.3", &[1, 2, 3, 4]),
+    ("V3.4", &[1, 2, 3, 4, 5, 6]),
+    ("V3.5", &[1, 2, 3, 4, 5]),
+    ("V3.7", &[1, 2]),
+    ("V4.1", &[1, 2, 3]),
+    ("V4.2", &[1]),
+    ("V4.3", &[1, 2]),
+    ("V4.4", &[1, 2, 3, 4]),
+    ("V5.1", &[1]),
+    ("V5.2", &[1, 2, 3]),
+    ("V5.3", &[1, 2]),
+    ("V5.4", &[1, 2, 3]),
+    ("V6.1", &[1, 2, 3]),
+    ("V6.2", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+    ("V6.3", &[1, 2, 3, 4]),
+    ("V6.4", &[1, 2, 3, 4]),
+    ("V6.5", &[1, 2, 3, 4, 5]),
+    ("V6.6", &[1, 2, 3]),
+    ("V6.8", &[1, 2, 3, 4]),
+    ("V7.1", &[1, 2, 3]),
+    ("V7.2", &[1, 2, 3, 4]),
+    ("V7.3", &[1, 2]),
+    ("V7.4", &[1, 2, 3, 4, 5]),
+    ("V7.5", &[1, 2]),
+    ("V7.6", &[1, 2]),
+    ("V8.1", &[1, 2]),
+    ("V8.2", &[1, 2, 3]),
+    ("V8.3", &[1]),
+    ("V8.4", &[1]),
+    ("V9.1", &[1, 2, 3]),
+    ("V9.2", &[1, 2, 3, 4]),
+    ("V10.1", &[1, 2]),
+    ("V10.2", &[1, 2]),
+    ("V10.3", &[1, 2, 3, 4]),
+    ("V10.4", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+    ("V10.5", &[1, 2, 3, 4, 5]),
+    ("V10.6", &[1, 2]),
+    ("V10.7", &[1, 2, 3]),
+    ("V11.1", &[1, 2]),
+    ("V11.2", &[1, 2, 3]),
+    ("V11.3", &[1, 2, 3]),
+    ("V11.4", &[1, 2, 3, 4]),
+    ("V11.5", &[1]),
+    ("V11.6", &[1]),
+    ("V12.1", &[1, 2, 3]),
+    ("V12.2", &[1, 2]),
+    ("V12.3", &[1, 2, 3, 4]),
+    ("V13.1", &[1]),
+    ("V13.2", &[1, 2, 3, 4, 5]),
+    ("V13.3", &[1, 2]),
+    ("V13.4", &[1, 2, 3, 4, 5]),
+    ("V14.1", &[1, 2]),
+    ("V14.2", &[1, 2, 3, 4]),
+    ("V14.3", &[1, 2, 3]),
+    ("V15.1", &[1, 2, 3]),
+    ("V15.2", &[1, 2, 3]),
+    ("V15.3", &[1, 2, 3, 4, 5, 6, 7]),
+    ("V16.1", &[1]),
+    ("V16.2", &[1, 2, 3, 4, 5]),
+    ("V16.3", &[1, 2, 3, 4]),
+    ("V16.4", &[1, 2, 3]),
+    ("V16.5", &[1, 2, 3]),
+    ("V17.1", &[1]),
+    ("V17.2", &[1, 2, 3, 4]),
+    ("V17.3", &[1, 2]),
+];
+
+#[test]
+fn each_requirement_of_levels_1_and_2_is_spoken_of() {
+    let mut missing = Vec::new();
+    for (section, numbers) in REQUIREMENTS {
+        for number in *numbers {
+            let id = format!("{section}.{number}");
+            let chapter = section.split('.').next().expect("a chapter");
+            if ![&id, *section, chapter].iter().any(|id| begins_a_row(id)) {
+                missing.push(id);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not a word of {missing:?}");
+}
+
+fn begins_a_row(id: &str) -> bool {
+    PAGE.lines().any(|line| {
+        let row = line.strip_prefix("| ");
+        row.is_some_and(|row| row.starts_with(&format!("{id} ")))
+    })
+}
+
+/// The paths of tests: words between backticks that are joined by `::`.
+fn named(page: &str) -> BTreeSet<&str> {
+    let is_path = |text: &&str| {
+        text.contains("::")
+            && text.split("::").all(|word| {
+                !word.is_empty()
+                    && word
+                        .chars()
+                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            })
+    };
+    quoted(page).filter(is_path).collect()
+}
+
+/// What stands between backticks.
+fn quoted(page: &str) -> impl Iterator<Item = &str> {
+    page.lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All tests by the paths that `cargo test` shows, without the name of the binary.
+fn tests() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for base in [root().join("tests/it"), root().join("src")] {
+        let mut files = Vec::new();
+        sources(&base, &mut files);
+        for file in files {
+            let path = file.strip_prefix(&base).expect("below it");
+            let text = fs::read_to_string(&file).expect("source is text");
+            all.extend(tests_in(&module(path), &text));
+        }
+    }
+    all
+}
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("it can be read") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// `security/tls.rs` is `security::tls::`, `api/mod.rs` is `api::`.
+fn module(file: &Path) -> String {
+    let file = file.with_extension("");
+    let words = file.iter().filter_map(|word| word.to_str());
+    let words = words.filter(|word| !["mod", "lib", "main"].contains(word));
+    words.map(|word| format!("{word}::")).collect()
+}
+
+fn tests_in(module: &str, text: &str) -> Vec<String> {
+    let mut inner = String::new();
+    let mut is_test = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let code = line.trim_start();
+        if let Some(name) = line.strip_prefix("mod ").and_then(|l| l.strip_suffix(" {")) {
+            inner = format!("{name}::");
+        } else if line == "}" && !inner.is_empty() {
+            inner.clear();
+        } else if code.starts_with("#[test]") || code.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some(at) = code.find("fn ").filter(|_| is_test) {
+            let name = code[at + 3..].split(['(', '<']).next().unwrap_or_default();
+            found.push(format!("{module}{inner}{name}"));
+            is_test = false;
+        }
+    }
+    found
+}
+
+#[test]
+fn tests_are_found_by_their_paths() {
+    let text = "#[test]\nfn one() {}\nfn none() {}\n#[cfg(test)]\nmod tests {\n    \
+        #[tokio::test(flavor = \"x\")]\n    #[ignore]\n    async fn two() {\n    }\n}\n#[test]\nfn three() {}";
+    let found = tests_in(&module(Path::new("ssh/mod.rs")), text);
+    assert_eq!(found, ["ssh::one", "ssh::tests::two", "ssh::three"]);
+    let page = "see `a::b_2` and `A::b`, `a: b` or\n`c`, `x::` `d::e::f`";
+    assert_eq!(
+        named(page).into_iter().collect::<Vec<_>>(),
+        ["a::b_2", "d::e::f"]
+    );
+}
