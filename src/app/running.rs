@@ -1,5 +1,6 @@
 //! The service while it runs: its parts, and the order in which they start and stop.
 
+use super::local::forget_first_password;
 use super::stop::{Event, StopSignals};
 use super::{audit, data_dir, failed};
 use crate::api;
@@ -55,6 +56,7 @@ impl Running {
         tell: impl FnOnce(&str, &Secret) -> Result<()>,
     ) -> Result<Self> {
         let rules = rules(&config)?;
+        let told = config.clone();
         let store = open_store(&config, Access::Server).await?;
         let vault = open_vault(&config, &store).await?;
         if let Err(without) = vault.require_key() {
@@ -79,6 +81,11 @@ impl Running {
         )
         .await?;
         let service = Service::new(store, vault, Some(engine.clone()), clock, rules);
+        service.on_password_change(move |user| {
+            if let Err(error) = forget_first_password(&told, user) {
+                tracing::warn!(%error, "a password is of no use any more, and its file stays");
+            }
+        });
         let first_user = service.ensure_first_user(tell).await?;
 
         let close = CancellationToken::new();

@@ -51,18 +51,18 @@ const CODES: usize = 10;
 /// Without those that are taken for another: I, L, O and U (Crockford's base32).
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Codes to write down, for whoever has lost the authenticator: 80 random bits each.
+/// Codes to write down, for whoever has lost the authenticator: 120 random bits each.
 pub fn new_recovery_codes() -> Vec<Secret> {
     let code = |_| {
-        let letters = random_bytes::<16>().map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
+        let letters = random_bytes::<24>().map(|byte| char::from(LETTERS[usize::from(byte % 32)]));
         let groups: Vec<String> = letters.chunks(4).map(|it| it.iter().collect()).collect();
         Secret::new(groups.join("-"))
     };
     (0..CODES).map(code).collect()
 }
 
-/// SHA-256 of a recovery code however it was typed. It has 80 random bits, so that nothing slower
-/// is needed.
+/// SHA-256 of a recovery code however it was typed. It has 120 random bits, so that nothing slower
+/// is needed (OWASP ASVS 5.0, 6.5.2).
 pub fn hash_recovery_code(code: &str) -> [u8; 32] {
     let plain: String = code
         .chars()
@@ -109,7 +109,7 @@ mod tests {
     fn a_recovery_code_is_the_same_however_it_is_typed() {
         let codes = new_recovery_codes();
         assert_eq!(codes.len(), 10);
-        assert_eq!(codes[0].expose().len(), 19);
+        assert_eq!(codes[0].expose().len(), 29);
         assert_ne!(codes[0].expose(), codes[1].expose());
         let typed = codes[0].expose().to_uppercase().replace('-', " ");
         assert_eq!(

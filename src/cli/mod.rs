@@ -5,7 +5,9 @@ mod certs;
 mod check;
 mod demo;
 mod failure;
+mod identity;
 mod run;
+mod secrets;
 mod serve;
 mod session;
 mod settings;
@@ -39,6 +41,10 @@ enum Command {
     Run(run::Arguments),
     /// Adds, lists, changes and removes users, straight on the data directory
     User(user::Arguments),
+    /// Keeps keys and secrets by name, straight in the data directory
+    Identity(identity::Arguments),
+    /// Makes the master key that secrets are encrypted under, checks and changes it
+    Secrets(secrets::Arguments),
     /// Makes a private authority and a certificate for the server
     Certs(certs::Arguments),
     /// Verifies and exports the audit trail, straight from the data directory
@@ -65,6 +71,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Demo(arguments) => demo::main(arguments),
             Command::Run(arguments) => run::main(arguments),
             Command::User(arguments) => user::main(arguments),
+            Command::Identity(arguments) => identity::main(arguments),
+            Command::Secrets(arguments) => secrets::main(arguments),
             Command::Certs(arguments) => certs::main(arguments),
             Command::Audit(arguments) => audit::main(arguments),
             Command::Token(arguments) => token::main(arguments),

@@ -8,7 +8,7 @@ mod load;
 mod tls;
 mod validate;
 
-pub use auth::{Auth, OpenId, RoleName};
+pub use auth::{Auth, RoleName};
 pub use load::{ConfigError, load};
 pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
 

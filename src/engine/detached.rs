@@ -697,7 +697,8 @@ impl<'a> Run<'a> {
         let known = self.shared.known();
         self.output.take(&known, stream, &bytes, Instant::now());
         // What comes behind a full head is not seen before the end.
-        let sees = self.output.end(stream) < self.bounds.head();
+        let came = self.output.end(stream) + self.output.held(stream);
+        let sees = came < self.bounds.head();
         self.heard.send_replace(match sees {
             true => Instant::now().max(*self.heard.borrow()),
             false => Instant::now() + BLIND,

@@ -253,7 +253,7 @@ impl Actor {
         roles.contains(&self.role) && (!global || self.scopes.are_everything())
     }
 
-    /// For what every use case asks first, and a page that only offers it.
+    /// For what is only shown to who may do it; each use case asks by itself.
     ///
     /// # Errors
     /// `Forbidden`.

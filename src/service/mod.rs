@@ -17,6 +17,7 @@ mod output;
 mod page_login;
 mod refusals;
 mod second_factor;
+mod secrets;
 mod sessions;
 mod tasks;
 mod text;
@@ -34,6 +35,7 @@ pub use output::{OutputReader, View};
 pub use page_login::{LoginStep, PendingLogin, is_form_of};
 pub use refusals::{Refusal, RefusalKind};
 pub use second_factor::Enrolment;
+pub use secrets::SealedReport;
 
 use crate::auth::{Flights, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{ApprovalRules, Clock, Error, Result, Role};
@@ -41,13 +43,16 @@ use crate::engine::Engine;
 use crate::store::Store;
 use crate::vault::Vault;
 use refusals::Refusals;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The use cases; cheap to clone.
 #[derive(Clone)]
 pub struct Service {
     inner: Arc<Inner>,
 }
+
+/// Hears of a login name.
+type Listener = Box<dyn Fn(&str) + Send + Sync>;
 
 struct Inner {
     store: Store,
@@ -61,6 +66,8 @@ struct Inner {
     throttle: Throttle,
     refusals: Refusals,
     rules: Rules,
+    /// Told of whoever has another password, or none any more.
+    password_changed: OnceLock<Listener>,
 }
 
 /// What the configuration says of logins and of second persons.
@@ -114,7 +121,20 @@ impl Service {
                 throttle: Throttle::default(),
                 rules,
                 refusals: Refusals::default(),
+                password_changed: OnceLock::new(),
             }),
+        }
+    }
+
+    /// From now on tells of whoever has another password, or none any more, by the login name.
+    /// Counts once.
+    pub fn on_password_change(&self, tell: impl Fn(&str) + Send + Sync + 'static) {
+        let _ = self.inner.password_changed.set(Box::new(tell));
+    }
+
+    fn password_changed(&self, user: &str) {
+        if let Some(tell) = self.inner.password_changed.get() {
+            tell(user);
         }
     }
 

@@ -1,7 +1,7 @@
 use super::{Action, Actor, Service};
 use crate::auth::{hash_recovery_code, new_recovery_codes, new_totp_secret, totp_step, totp_url};
 use crate::domain::{
-    By, Error, Kind, Result, Sealed, SecondFactor, Secret, SessionId, User, UserId,
+    By, Error, Kind, Result, Sealed, SealedPlace, SecondFactor, Secret, SessionId, User, UserId,
 };
 use std::net::IpAddr;
 use std::time::Instant;
@@ -235,7 +235,7 @@ impl Service {
 
 /// Where a secret is sealed for.
 fn place(user: UserId) -> String {
-    format!("second_factor/{user}")
+    SealedPlace::SecondFactor(user).to_string()
 }
 
 /// What the throttle knows the codes of a user by; no login name has a blank.

@@ -152,7 +152,11 @@ impl Service {
         };
         let by = actor.by(self.now());
         let changed = self.inner.store.change_user(id, update, if_match, by);
-        changed.await?.ok_or_else(no_such_user)
+        let changed = changed.await?.ok_or_else(no_such_user)?;
+        if password.is_some() {
+            self.password_changed(&changed.name);
+        }
+        Ok(changed)
     }
 
     /// Sets a password; it counts from the next request on, and what that user is logged in with
@@ -194,7 +198,9 @@ impl Service {
         };
         let by = actor.by(self.now());
         let changed = self.inner.store.change_user(id, update, None, by);
-        changed.await?.map(drop).ok_or_else(no_such_user)
+        changed.await?.ok_or_else(no_such_user)?;
+        self.password_changed(actor.name());
+        Ok(())
     }
 
     /// The hash of a password that somebody is to have.

@@ -1,8 +1,10 @@
 //! All that is sealed, whatever it belongs to: to be opened again, or sealed under another key.
 
 use super::Store;
-use crate::domain::{IdentityId, Result, Sealed, SealedPlace, UserId};
+use super::audit::{self, Act};
+use crate::domain::{By, IdentityId, Result, Sealed, SealedPlace, UserId};
 use rusqlite::{Connection, Row, params};
+use serde_json::json;
 
 fn sealed(row: &Row) -> rusqlite::Result<(SealedPlace, Sealed)> {
     let (id, field): (i64, String) = (row.get(0)?, row.get(1)?);
@@ -82,12 +84,24 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn reseal(&self, values: Vec<(SealedPlace, Sealed, Sealed)>) -> Result<usize> {
-        self.write(move |c| {
+    pub async fn reseal(
+        &self,
+        values: Vec<(SealedPlace, Sealed, Sealed)>,
+        by: By,
+    ) -> Result<usize> {
+        self.act(by, move |c, by| {
             let mut replaced = 0;
             for (place, old, new) in &values {
                 replaced += usize::from(replace(c, *place, (old, new))?);
             }
+            let act = Act {
+                action: "secret.rekey",
+                object: "secrets".into(),
+                detail: json!({
+                    "values": replaced, "key": values.first().map(|(_, _, new)| &new.key),
+                }),
+            };
+            audit::append(c, by, act)?;
             Ok(replaced)
         })
         .await

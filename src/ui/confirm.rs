@@ -21,7 +21,6 @@ struct ConfirmPage {
     sent: bool,
     by_password: bool,
     by_code: bool,
-    by_openid: bool,
     refused: Option<String>,
 }
 
@@ -59,7 +58,6 @@ impl ConfirmPage {
             sent: !asked.sent.is_empty(),
             by_password: user.password_hash.is_some(),
             by_code: user.second_factor,
-            by_openid: user.subject.is_some(),
             refused,
         })
     }

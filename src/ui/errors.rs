@@ -49,7 +49,7 @@ pub async fn as_pages<E: Endpoint>(pages: Arc<E>, request: Request) -> Result<Re
 }
 
 /// The last words of addresses that are no pages: a form on the page before them is sent there.
-const ACTS: [&str; 16] = [
+const ACTS: [&str; 15] = [
     "cancel",
     "rerun",
     "delete",
@@ -64,7 +64,6 @@ const ACTS: [&str; 16] = [
     "begin",
     "codes",
     "remove",
-    "role",
     "second_factor_off",
 ];
 
@@ -72,6 +71,7 @@ const ACTS: [&str; 16] = [
 fn allowed(path: &str) -> &'static str {
     match path.rsplit('/').next() {
         Some(act) if ACTS.contains(&act) => "POST",
+        Some(id) if path.starts_with("/users/") && id.parse::<i64>().is_ok() => "GET, HEAD, POST",
         Some("login" | "new" | "edit" | "confirm" | "code" | "second_factor") => "GET, HEAD, POST",
         _ => "GET, HEAD",
     }

@@ -4,6 +4,7 @@
 //! JavaScript; `static/live.js` adds live output and local times. No page loads anything that is
 //! not ours, and none has an inline script or style: the content security policy forbids both.
 
+mod account;
 mod assets;
 mod audit;
 mod confirm;
@@ -18,6 +19,7 @@ mod output;
 mod page;
 mod qr;
 mod tasks;
+mod users;
 
 use crate::service::Service;
 use poem::{EndpointExt, IntoEndpoint, Route, get, post};
@@ -37,6 +39,33 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         )
         .at("/logout", post(login::log_out))
         .at("/confirm", get(confirm::form).post(confirm::confirm))
+        .at("/account", get(account::show))
+        .at("/account/password", post(account::change))
+        .at("/account/end_session", post(account::end_session))
+        .at("/account/end_others", post(account::end_others))
+        .at(
+            "/account/tokens/new",
+            get(account::blank).post(account::create),
+        )
+        .at("/account/revoke_token", post(account::revoke))
+        .at(
+            "/account/second_factor",
+            get(account::setup).post(account::confirm),
+        )
+        .at("/account/second_factor/begin", post(account::begin))
+        .at("/account/second_factor/codes", post(account::renew))
+        .at("/account/second_factor/remove", post(account::remove))
+        .at("/users", get(users::index))
+        .at("/users/new", get(users::blank).post(users::create))
+        .at("/users/:id", get(users::detail).post(users::save))
+        .at("/users/:id/password", post(users::set_password))
+        .at(
+            "/users/:id/second_factor_off",
+            post(users::remove_second_factor),
+        )
+        .at("/users/:id/end_session", post(users::end_session))
+        .at("/users/:id/revoke_token", post(users::revoke_token))
+        .at("/users/:id/delete", post(users::delete))
         .at("/tasks", get(tasks::index))
         .at("/tasks/new", get(tasks::blank).post(tasks::create))
         .at("/tasks/:id", get(tasks::detail))

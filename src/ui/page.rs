@@ -31,6 +31,8 @@ pub enum Section {
 pub struct Shell {
     /// The login name of whoever looks at it, where that is known.
     pub user: Option<String>,
+    /// Whether they manage users.
+    pub manages_users: bool,
     /// Where it stands.
     pub section: Section,
     /// Whether they may read the audit trail.
@@ -44,6 +46,7 @@ impl Shell {
     pub fn of(actor: &Actor, section: Section) -> Self {
         Self {
             user: Some(actor.name().to_owned()),
+            manages_users: actor.may(Action::ManageUsers),
             section,
             reads_audit: actor.may(Action::ReadAudit),
             form_token: actor
@@ -56,6 +59,7 @@ impl Shell {
     pub fn outside() -> Self {
         Self {
             user: None,
+            manages_users: false,
             section: Section::Outside,
             reads_audit: false,
             form_token: String::new(),

@@ -5,6 +5,7 @@ mod certs;
 mod check;
 mod demo;
 mod run;
+mod secrets;
 mod serve;
 mod terminal;
 mod token;

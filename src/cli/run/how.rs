@@ -16,6 +16,9 @@ pub struct How {
     /// Set a variable; without a value it is taken from here (may repeat)
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
+    /// Give the script the secret of this identity: $NAME_FILE is its path there (may repeat)
+    #[arg(long = "secret", value_name = "NAME=IDENTITY", value_parser = secret)]
+    secrets: Vec<(String, String)>,
     /// Start in this directory
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
@@ -63,11 +66,19 @@ impl How {
         let env = self.env.iter().map(|it| variable(it));
         let env = env.collect::<Result<Map<_, _>, _>>()?;
         put("env", (!env.is_empty()).then(|| env.into()));
+        let secrets = self.secrets.iter().cloned();
+        let secrets: Map<_, _> = secrets.map(|(name, it)| (name, it.into())).collect();
+        put("secrets", (!secrets.is_empty()).then(|| secrets.into()));
         if self.stdin {
             put("stdin_base64", Some(STANDARD.encode(stdin()?).into()));
         }
         Ok(members)
     }
+}
+
+fn secret(given: &str) -> Result<(String, String), String> {
+    let (name, identity) = given.split_once('=').ok_or("must be NAME=IDENTITY")?;
+    Ok((name.into(), identity.into()))
 }
 
 fn variable(given: &str) -> Result<(String, Value), Failure> {

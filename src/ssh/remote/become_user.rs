@@ -64,7 +64,8 @@ impl<'a> Way<'a> {
 
     pub fn wrong_password(&self) -> Failure {
         start_failed(format!(
-            "sudo on the machine did not take the password {}.",
+            "sudo on the machine did not take the password that ssh.become_passwords.{} refers to, or that of the \
+             identity of that name.",
             self.to.password.as_deref().unwrap_or("NAME")
         ))
     }

@@ -42,7 +42,7 @@ impl Session {
 /// Shell text that opens each secret on its descriptor and exports where it is. Calls
 /// `wsexec_failed` where it cannot. A value is written only once its file has no name any more, so
 /// that nothing is left, however this ends; opened anew through /dev, it can be read again and
-/// again (Linux). Its own variables are `wsexec_private`, `wsexec_word` and `wsexec_mask`.
+/// again (Linux). Its own variables are `wsexec_private`, `wsexec_try` and `wsexec_mask`.
 pub(super) fn opened(secrets: &[ScriptSecret]) -> String {
     if secrets.is_empty() {
         return String::new();
@@ -87,9 +87,9 @@ fn private_directory() -> String {
         "wsexec_put() {{ printf %s \"$1\"; }}\n\
          case $(command -v printf) in */*) wsexec_put() {{ print -rn -- \"$1\"; }};; esac\n\
          wsexec_mask=$(umask); umask 077; set -C; wsexec_private=\n\
-         for wsexec_word in /dev/shm \"${{XDG_RUNTIME_DIR:-/dev/null}}\" \"${{TMPDIR:-/tmp}}\"; do\n\
-         [ -z \"$wsexec_private\" ] && mkdir \"$wsexec_word/{0}\" 2>/dev/null && \
-         wsexec_private=$wsexec_word/{0}\n\
+         for wsexec_try in /dev/shm \"${{XDG_RUNTIME_DIR:-/dev/null}}\" \"${{TMPDIR:-/tmp}}\"; do\n\
+         [ -z \"$wsexec_private\" ] && mkdir \"$wsexec_try/{0}\" 2>/dev/null && \
+         wsexec_private=$wsexec_try/{0}\n\
          done\n\
          [ -n \"$wsexec_private\" ] || wsexec_failed secrets\n",
         unguessable()

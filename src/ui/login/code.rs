@@ -39,6 +39,8 @@ struct CodesPage {
     shell: Shell,
     codes: Vec<String>,
     next: String,
+    /// Whether they come with a new authenticator.
+    new: bool,
 }
 
 /// What is typed, and where to go on.
@@ -110,6 +112,7 @@ pub async fn enrol(
                 shell: Shell::outside(),
                 codes: codes.iter().map(|it| it.expose().to_owned()).collect(),
                 next: local(&typed.next).to_owned(),
+                new: true,
             })?;
             http::clear_step(&mut response);
             http::set_session(&mut response, &token);
@@ -201,6 +204,7 @@ fn begin_anew(wrong: Option<Error>, next: &str) -> Result<Response> {
         refused: Some(Refused::NotNow(
             "The login took too long, or too many wrong codes came. Begin anew.".to_owned(),
         )),
+        changed: false,
     };
     let mut response = page::html_with(http::status(error.kind()), &shown)?;
     http::describe(&error, &mut response);

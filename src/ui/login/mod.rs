@@ -20,6 +20,7 @@ struct LoginPage {
     next: String,
     name: String,
     refused: Option<Refused>,
+    changed: bool,
 }
 
 /// Why nobody was logged in.
@@ -34,6 +35,9 @@ enum Refused {
 pub struct Where {
     #[serde(default)]
     next: String,
+    /// Whether somebody has just changed their password.
+    #[serde(default)]
+    changed: String,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +79,7 @@ pub async fn form(caller: Option<Caller>, Query(to): Query<Where>) -> Result<Res
         next: local(&to.next).to_owned(),
         name: String::new(),
         refused: None,
+        changed: !to.changed.is_empty(),
     })
 }
 
@@ -138,6 +143,7 @@ fn refuse(error: &Error, name: String, next: String) -> Result<Response> {
         next,
         name,
         refused: Some(refused),
+        changed: false,
     };
     let mut response = page::html_with(http::status(error.kind()), &shown)?;
     http::describe(error, &mut response);

@@ -6,7 +6,12 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Every route of the contract.
-const ROUTES: [(&str, &str); 36] = [
+const ROUTES: [(&str, &str); 41] = [
+    ("get", "/wsexec/identities"),
+    ("post", "/wsexec/identities"),
+    ("get", "/wsexec/identities/{id}"),
+    ("put", "/wsexec/identities/{id}"),
+    ("delete", "/wsexec/identities/{id}"),
     ("get", "/wsexec/audit"),
     ("get", "/wsexec/tasks/{id}/approval"),
     ("put", "/wsexec/tasks/{id}/approval"),

@@ -10,6 +10,7 @@ mod errors;
 mod events;
 mod host_keys;
 mod idempotency;
+mod identities;
 mod instances;
 mod jump;
 mod launch;

@@ -168,3 +168,14 @@ async fn the_old_password_is_guessed_at_as_slowly_as_at_a_login() {
     assert_eq!(statuses[0], 400);
     assert_eq!(statuses[24], 429, "{statuses:?}");
 }
+
+#[tokio::test]
+async fn the_file_of_the_first_password_goes_when_it_is_changed_over_the_api() {
+    let app = App::start().await;
+    let file = app.data().join("admin-password");
+    assert!(file.exists());
+    let body = json!({"old": app.admin_password(), "new": "a new one that is long"});
+    let reply = app.client().put("/wsexec/users/me/password", &body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(!file.exists());
+}

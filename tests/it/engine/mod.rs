@@ -10,8 +10,10 @@ mod logs;
 mod order;
 mod output;
 mod pool;
+mod redaction;
 mod restart;
 mod retries;
+mod secrets;
 mod ways;
 
 use crate::harness::app::{App, Builder};

@@ -148,6 +148,15 @@ impl Browser {
         .to_owned()
     }
 
+    /// Keeps a picture of the page in the directory that `WSEXEC_TEST_PICTURES` names, for whoever
+    /// wants to look; nothing where there is none.
+    pub async fn shot(&self, name: &str) {
+        if let Some(directory) = std::env::var_os("WSEXEC_TEST_PICTURES") {
+            let file = Path::new(&directory).join(format!("{name}.png"));
+            self.driver.screenshot(&file).await.expect("a picture");
+        }
+    }
+
     /// What a script gives.
     pub async fn eval(&self, script: &str) -> serde_json::Value {
         let returned = self.driver.execute(script, Vec::new()).await;

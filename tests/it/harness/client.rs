@@ -3,6 +3,7 @@
 use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Method, RequestBuilder};
 use serde_json::Value;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,25 +17,35 @@ pub struct Client {
     login: Option<(String, String)>,
     header: Option<(String, String)>,
     inner: reqwest::Client,
+    certificate: Certificate,
 }
 
 impl Client {
     /// For the server at `base` (`https://ADDR:PORT`) that shows this certificate.
     pub fn new(base: String, certificate: &Path, login: Option<(String, String)>) -> Self {
         let pem = std::fs::read(certificate).expect("the certificate was made");
-        let inner = reqwest::Client::builder()
-            .tls_certs_only([Certificate::from_pem(&pem).expect("PEM")])
-            .timeout(DEADLINE)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .expect("a client");
+        let certificate = Certificate::from_pem(&pem).expect("PEM");
         Self {
             base,
             login,
             header: None,
-            inner,
+            inner: connector(&certificate, None),
+            certificate,
         }
+    }
+
+    /// The same from another address of this machine, over connections of its own.
+    pub fn from(self, address: IpAddr) -> Self {
+        Self {
+            inner: connector(&self.certificate, Some(address)),
+            ..self
+        }
+    }
+
+    /// The same with this login, over the same connections.
+    pub fn with_login(self, name: &str, password: &str) -> Self {
+        let login = Some((name.to_owned(), password.to_owned()));
+        Self { login, ..self }
     }
 
     /// The same with a header in each request, as a page of the server itself would send it.
@@ -79,6 +90,17 @@ impl Client {
     pub async fn delete(&self, path: &str) -> Reply {
         send(self.request(Method::DELETE, path)).await
     }
+}
+
+fn connector(certificate: &Certificate, from: Option<IpAddr>) -> reqwest::Client {
+    reqwest::Client::builder()
+        .tls_certs_only([certificate.clone()])
+        .timeout(DEADLINE)
+        .redirect(reqwest::redirect::Policy::none())
+        .local_address(from)
+        .no_proxy()
+        .build()
+        .expect("a client")
 }
 
 /// Sends a request and reads the whole answer.

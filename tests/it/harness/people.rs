@@ -67,12 +67,18 @@ impl Person {
 
 /// Sends the login form.
 pub async fn log_in(app: &App, name: &str, password: &str) -> Reply {
+    log_in_from(app, [127, 0, 0, 1], (name, password)).await
+}
+
+/// The same from another address of this machine.
+pub async fn log_in_from(app: &App, from: [u8; 4], (name, password): (&str, &str)) -> Reply {
     let fields = [("name", name), ("password", password), ("next", "/")];
     let form = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)
         .finish();
     let request = app
         .anonymous()
+        .from(from.into())
         .request(Method::POST, "/login")
         .header("Origin", app.url())
         .header("Content-Type", "application/x-www-form-urlencoded")

@@ -3,13 +3,17 @@
 mod audit;
 mod bodies;
 mod browsers;
+mod factor;
 mod forgery;
 mod headers;
 mod heads;
 mod hostile;
+mod lapse;
 mod logins;
 mod matrix;
+mod races;
 mod scopes;
+mod second_factor;
 mod stillness;
 mod tls;
 mod tls_acme;

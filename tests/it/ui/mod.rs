@@ -1,5 +1,6 @@
 //! The pages, in a browser and without one.
 
+mod account;
 mod browser;
 mod forms;
 mod login;

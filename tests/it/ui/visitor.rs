@@ -42,13 +42,38 @@ impl Visitor {
     pub async fn log_in(&mut self, name: &str, password: &str, next: &str) -> Reply {
         let fields = [("name", name), ("password", password), ("next", next)];
         let reply = self.submit("/login", &fields).await;
-        let cookie = reply.header("set-cookie").split(';').next();
-        self.cookie = cookie.filter(|c| !c.is_empty()).map(str::to_owned);
-        self.form_token = match reply.status == 303 && self.cookie.is_some() {
-            true => Some(hidden(&self.read("/").await, "form_token")),
-            false => None,
-        };
+        self.keep_cookie(&reply).await;
         reply
+    }
+
+    /// Sends a code to a page of the second half of a login, and keeps the cookie.
+    pub async fn finish(&mut self, path: &str, code: &str) -> Reply {
+        let reply = self.submit(path, &[("code", code), ("next", "/")]).await;
+        if matches!(reply.status, 200 | 303) {
+            self.keep_cookie(&reply).await;
+        }
+        reply
+    }
+
+    /// Sends forms with what those of another login carry.
+    pub fn take_form_token_of(&mut self, other: &Self) {
+        self.form_token = other.form_token.clone();
+    }
+
+    async fn keep_cookie(&mut self, reply: &Reply) {
+        let cookies = reply.headers.get_all("set-cookie").iter();
+        let mut cookies = cookies.filter_map(|it| it.to_str().ok()?.split(';').next());
+        let cookie = cookies.rfind(|it| !it.ends_with('='));
+        let Some(cookie) = cookie.map(str::to_owned) else {
+            self.cookie = None;
+            return;
+        };
+        let page = match cookie.starts_with("__Host-wsexec-login=") {
+            true => reply.header("location").to_owned(),
+            false => "/".to_owned(),
+        };
+        self.cookie = Some(cookie);
+        self.form_token = Some(hidden(&self.read(&page).await, "form_token"));
     }
 
     /// The cookie of the session, `NAME=VALUE`.

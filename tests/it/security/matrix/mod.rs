@@ -27,6 +27,7 @@ enum Noun {
     User,
     Token,
     Session,
+    Identity,
 }
 
 /// Whose, and where.
@@ -59,6 +60,7 @@ impl World {
         // Nothing answers there, and nothing has to: what is asked is who may ask.
         let app = App::builder()
             .config("[ssh]\nconnect_timeout = 1")
+            .env("WSEXEC_MASTER_KEY", master_key())
             .start()
             .await;
         let mut passwords = vec![app.admin_password().to_owned()];
@@ -125,6 +127,11 @@ impl World {
                 assert_eq!(reply.status, 201, "{}", reply.text());
                 reply.json()["task"]["id"].as_i64().expect("an id")
             }
+            Noun::Identity => {
+                let identity = json!({"name": format!("key-{}", self.n), "kind": "ssh_key"});
+                self.made("admin", "/wsexec/identities", &identity, "identity")
+                    .await
+            }
             Noun::User => {
                 let user = json!({"name": format!("user-{}", self.n), "role": "viewer"});
                 self.made("admin", "/wsexec/users", &user, "user").await
@@ -166,7 +173,7 @@ fn expected(
         Place::Own => own.contains(&role),
         Place::Others | Place::Hidden => others.contains(&role),
     };
-    let narrowed = role != "admin" && !matches!(noun, Noun::Nothing | Noun::User);
+    let narrowed = role != "admin" && !matches!(noun, Noun::Nothing | Noun::User | Noun::Identity);
     match (place, may) {
         // Whoever may do it nowhere learns nothing by the one or the other.
         (Place::Hidden, _) if narrowed && own.contains(&role) => vec![404],
@@ -175,4 +182,9 @@ fn expected(
         (Place::Others, false) if matches!(noun, Noun::Token | Noun::Session) => vec![404],
         (_, false) => vec![403],
     }
+}
+
+fn master_key() -> String {
+    let bytes = wsexec::domain::random_bytes::<32>();
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

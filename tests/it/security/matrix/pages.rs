@@ -60,6 +60,7 @@ fn pages() -> Vec<Page> {
     vec![
         show("/", Nothing, ALL),
         show("/confirm", Nothing, ALL),
+        show("/audit", Nothing, ADMIN),
         show("/tasks", Nothing, ALL),
         show("/tasks/new", Nothing, RUN),
         show("/tasks/:id", Task, ALL),

@@ -41,7 +41,7 @@ fn row(
 }
 
 fn rows() -> Vec<Row> {
-    use Noun::{Instance, Nothing, Session, Task, Token, User};
+    use Noun::{Identity, Instance, Nothing, Session, Task, Token, User};
     let reads = [
         "/wsexec/tasks/{id}",
         "/wsexec/tasks/{id}/attempts",
@@ -205,6 +205,35 @@ fn rows() -> Vec<Row> {
             nothing,
         ),
         own("delete", "/wsexec/sessions/{id}", Session, 200, nothing),
+        row(
+            ("get", "/wsexec/identities"),
+            Nothing,
+            (MANAGE, MANAGE),
+            200,
+            nothing,
+        ),
+        row(
+            ("get", "/wsexec/identities/{id}"),
+            Identity,
+            (MANAGE, MANAGE),
+            200,
+            nothing,
+        ),
+        admin(
+            "post",
+            "/wsexec/identities",
+            Nothing,
+            201,
+            |it| json!({"name": format!("new-{}", it.n), "kind": "ssh_key"}),
+        ),
+        admin(
+            "put",
+            "/wsexec/identities/{id}",
+            Identity,
+            200,
+            |_| json!({"scope": ["*@web-*"]}),
+        ),
+        admin("delete", "/wsexec/identities/{id}", Identity, 200, nothing),
     ]);
     // None of these tasks needs anybody.
     rows.extend([
