@@ -55,12 +55,34 @@ fn key() -> (&'static str, String) {
 }
 
 fn pages() -> Vec<Page> {
-    use Noun::{Instance, Nothing, Task};
+    use Noun::{Identity, Instance, Nothing, Task};
     let show = |path, noun, who| page(("get", path), noun, (who, who), 200, none);
     vec![
         show("/", Nothing, ALL),
         show("/confirm", Nothing, ALL),
         show("/audit", Nothing, ADMIN),
+        show("/identities", Nothing, MANAGE),
+        show("/identities/new", Nothing, ADMIN),
+        show("/identities/:id", Identity, MANAGE),
+        page(
+            ("post", "/identities/new"),
+            Nothing,
+            (ADMIN, ADMIN),
+            303,
+            |it| {
+                vec![
+                    ("name", format!("page-{}", it.n)),
+                    ("kind", "ssh_key".into()),
+                ]
+            },
+        ),
+        page(
+            ("post", "/identities/:id/delete"),
+            Identity,
+            (ADMIN, ADMIN),
+            303,
+            |_| vec![("version", "1".into())],
+        ),
         show("/tasks", Nothing, ALL),
         show("/tasks/new", Nothing, RUN),
         show("/tasks/:id", Task, ALL),
