@@ -55,7 +55,7 @@ async fn a_secret_is_masked_in_every_spelling_attached_and_detached() {
         for stream in ["stdout", "stderr"] {
             let text = task[stream].as_str().unwrap();
             assert_eq!(text.matches("[masked").count(), spellings.len(), "{text}");
-            assert_eq!(text.matches('x').count() >= spellings.len(), true, "{text}");
+            assert!(text.matches('x').count() >= spellings.len(), "{text}");
             for spelling in &spellings {
                 assert!(!text.contains(&spelling[4..24]), "{mode}: {text}");
             }
