@@ -55,6 +55,11 @@ pub async fn check(shared: &Shared, id: InstanceId, request: &CheckRequest) -> R
             ),
         );
     }
+    let known = shared.known();
+    for it in &mut report.found {
+        it.detail = known.mask(&it.detail);
+        it.advice = it.advice.as_deref().map(|advice| known.mask(advice));
+    }
     Ok(report.finish(request.become_user.is_some()))
 }
 

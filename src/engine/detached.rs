@@ -651,7 +651,8 @@ impl<'a> Run<'a> {
         }
         let now = self.shared.clock.now();
         self.out_of_reach_since = Some(now);
-        tracing::warn!(task = self.task.id.0, reason = %failure, "a detached run is out of reach; trying again");
+        let why = self.shared.known().mask(&failure.reason);
+        tracing::warn!(task = self.task.id.0, reason = %why, "a detached run is out of reach; trying again");
         let since = OffsetDateTime::from_unix_timestamp(now)
             .ok()
             .and_then(|now| {
@@ -663,7 +664,7 @@ impl<'a> Run<'a> {
         self.note(Some(format!(
             "The instance does not answer since {}, and is tried again; the run may go on there meanwhile. {}",
             since.unwrap_or_default(),
-            failure.reason
+            why
         )))
         .await;
     }

@@ -144,8 +144,10 @@ async fn failed(shared: &Shared, way: &[Hop], failure: &Failure) {
             .is_some_and(|jump| (&jump.0, &jump.1) == (ip, port))
     };
     let jump = way.iter().skip(1).find(at);
+    // A machine's banner or a message of its own may hold what it was told.
+    let reason = shared.known().mask(&failure.reason);
     for hop in way.first().into_iter().chain(jump) {
-        shared.health.failed(hop.instance.id, now, &failure.reason);
+        shared.health.failed(hop.instance.id, now, &reason);
     }
     let (Some(hop), Some(key)) = (jump.or(way.first()), &failure.shown) else {
         return;

@@ -13,6 +13,7 @@ mod errors;
 mod filters;
 mod form;
 mod home;
+mod identities;
 mod instances;
 mod login;
 mod output;
@@ -87,6 +88,13 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/instances/:id/host_key", post(instances::decide))
         .at("/instances/:id/check", post(instances::try_out))
         .at("/instances/:id/delete", post(instances::delete))
+        .at("/identities", get(identities::index))
+        .at(
+            "/identities/new",
+            get(identities::blank).post(identities::create),
+        )
+        .at("/identities/:id", get(identities::detail))
+        .at("/identities/:id/delete", post(identities::delete))
         .at("/audit", get(audit::index))
         .at("/static/:name", get(assets::serve))
         .around(errors::as_pages)

@@ -23,6 +23,8 @@ pub enum Section {
     Account,
     /// Users.
     Users,
+    /// Identities.
+    Identities,
     /// Neither: login and errors.
     Outside,
 }
@@ -37,6 +39,8 @@ pub struct Shell {
     pub section: Section,
     /// Whether they may read the audit trail.
     pub reads_audit: bool,
+    /// Whether they may see which identities there are.
+    pub reads_identities: bool,
     /// What each of its forms carries; empty where nobody is logged in.
     pub form_token: String,
 }
@@ -49,6 +53,7 @@ impl Shell {
             manages_users: actor.may(Action::ManageUsers),
             section,
             reads_audit: actor.may(Action::ReadAudit),
+            reads_identities: actor.may(Action::ReadIdentities),
             form_token: actor
                 .form_token()
                 .map_or_else(String::new, |it| it.expose().to_owned()),
@@ -62,6 +67,7 @@ impl Shell {
             manages_users: false,
             section: Section::Outside,
             reads_audit: false,
+            reads_identities: false,
             form_token: String::new(),
         }
     }

@@ -4,7 +4,7 @@ use crate::harness::browser::Browser;
 use rusqlite::Connection;
 
 /// Lets every session be one that was confirmed long ago.
-fn age_confirmations(app: &App) {
+pub fn age_confirmations(app: &App) {
     let store = Connection::open(app.data().join("wsexec.db")).expect("the store");
     store
         .busy_timeout(std::time::Duration::from_secs(10))

@@ -3,6 +3,7 @@
 mod account;
 mod browser;
 mod forms;
+mod identities;
 mod login;
 mod pages;
 pub mod visitor;

@@ -55,7 +55,7 @@ fn key() -> (&'static str, String) {
 }
 
 fn pages() -> Vec<Page> {
-    use Noun::{Instance, Nothing, Session, Task, Token, User};
+    use Noun::{Identity, Instance, Nothing, Session, Task, Token, User};
     let show = |path, noun, who| page(("get", path), noun, (who, who), 200, none);
     vec![
         show("/", Nothing, ALL),
@@ -189,6 +189,28 @@ fn pages() -> Vec<Page> {
         page(
             ("post", "/users/:id/delete"),
             User,
+            (ADMIN, ADMIN),
+            303,
+            |_| vec![("version", "1".into())],
+        ),
+        show("/identities", Nothing, MANAGE),
+        show("/identities/new", Nothing, ADMIN),
+        show("/identities/:id", Identity, MANAGE),
+        page(
+            ("post", "/identities/new"),
+            Nothing,
+            (ADMIN, ADMIN),
+            303,
+            |it| {
+                vec![
+                    ("name", format!("page-{}", it.n)),
+                    ("kind", "ssh_key".into()),
+                ]
+            },
+        ),
+        page(
+            ("post", "/identities/:id/delete"),
+            Identity,
             (ADMIN, ADMIN),
             303,
             |_| vec![("version", "1".into())],

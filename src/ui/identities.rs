@@ -1,0 +1,183 @@
+//! Identities: the list, one with its public half, and a form to make one. No page ever has a
+//! secret in it, not even the one that was just typed.
+
+use super::form::{Problems, if_version, lines};
+use super::page::{self, Section, Shell};
+use crate::domain::{
+    Error, Field, Identity, IdentityId, IdentityKind, NewIdentity, Result as Outcome, Scope,
+    Secret, SecretValues,
+};
+use crate::http::{Caller, Form};
+use crate::service::{Action, Service};
+use crate::ui::filters;
+use askama::Template;
+use poem::http::StatusCode;
+use poem::web::{Data, Path};
+use poem::{Response, Result, handler};
+use serde::Deserialize;
+
+#[derive(Template)]
+#[template(path = "pages/identities/list.html")]
+struct ListPage {
+    shell: Shell,
+    identities: Vec<Identity>,
+    may_change: bool,
+}
+
+#[derive(Template)]
+#[template(path = "pages/identities/show.html")]
+struct ShowPage {
+    shell: Shell,
+    identity: Identity,
+    may_change: bool,
+    problems: Problems,
+}
+
+#[derive(Template)]
+#[template(path = "pages/identities/new.html")]
+struct NewPage {
+    shell: Shell,
+    typed: Typed,
+    problems: Problems,
+}
+
+/// The form as it was typed; what is secret of it is never shown again.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Typed {
+    name: String,
+    kind: String,
+    scope: String,
+    host_keys: String,
+    value: String,
+    passphrase: String,
+}
+
+impl Typed {
+    fn new_identity(&self) -> Outcome<NewIdentity> {
+        let mut wrong = Vec::new();
+        let mut note = |field: &'static str, message: String| {
+            let field = field.into();
+            wrong.push(Field { field, message });
+        };
+        let kind = IdentityKind::parse(&self.kind).unwrap_or_else(|| {
+            note("kind", "must be chosen".into());
+            IdentityKind::SshKey
+        });
+        let scope = Scope::parse(self.scope.split_whitespace()).unwrap_or_else(|message| {
+            note("scope", message);
+            Scope::default()
+        });
+        let given = |typed: &String| Some(Secret::new(lines(typed))).filter(|_| !typed.is_empty());
+        let (value, passphrase) = (given(&self.value), given(&self.passphrase));
+        if value.is_none() && passphrase.is_some() {
+            note("value", "is required with a passphrase".into());
+        }
+        let new = NewIdentity {
+            name: self.name.trim().to_owned(),
+            kind,
+            scope,
+            host_keys: self.host_keys.split_whitespace().map(Into::into).collect(),
+            values: value.map(|value| SecretValues { value, passphrase }),
+        };
+        match wrong.is_empty() {
+            true => Ok(new),
+            false => Err(Error::fields(wrong)),
+        }
+    }
+}
+
+#[handler]
+pub async fn index(Caller(actor): Caller, Data(service): Data<&Service>) -> Result<Response> {
+    page::html(&ListPage {
+        identities: service.identities(&actor).await?,
+        may_change: actor.may(Action::ManageIdentities),
+        shell: Shell::of(&actor, Section::Identities),
+    })
+}
+
+#[handler]
+pub async fn blank(Caller(actor): Caller, Data(service): Data<&Service>) -> Result<Response> {
+    // Better asked before a secret is typed than after: it is not kept meanwhile.
+    service.require_confirmed(&actor, Action::ManageIdentities)?;
+    page::html(&NewPage {
+        shell: Shell::of(&actor, Section::Identities),
+        typed: Typed::default(),
+        problems: Problems::default(),
+    })
+}
+
+#[handler]
+pub async fn create(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Form(typed): Form<Typed>,
+) -> Result<Response> {
+    service.require_confirmed(&actor, Action::ManageIdentities)?;
+    let made = match typed.new_identity() {
+        Ok(new) => service.create_identity(&actor, new).await,
+        Err(error) => Err(error),
+    };
+    match made {
+        Ok(made) => Ok(page::see(format!("/identities/{}", made.id))),
+        Err(error) => {
+            let (status, problems): (StatusCode, Problems) = Problems::of(error)?;
+            let page = NewPage {
+                shell: Shell::of(&actor, Section::Identities),
+                typed,
+                problems,
+            };
+            page::html_with(status, &page)
+        }
+    }
+}
+
+#[handler]
+pub async fn detail(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    page::html(&ShowPage {
+        identity: service.identity(&actor, id_of(&id)?).await?,
+        may_change: actor.may(Action::ManageIdentities),
+        shell: Shell::of(&actor, Section::Identities),
+        problems: Problems::default(),
+    })
+}
+
+/// Which version of an identity was seen.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Seen {
+    version: String,
+}
+
+#[handler]
+pub async fn delete(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+    Form(seen): Form<Seen>,
+) -> Result<Response> {
+    let (id, seen) = (id_of(&id)?, if_version(&seen.version));
+    let error = match service.remove_identity(&actor, id, Some(seen)).await {
+        Ok(()) => return Ok(page::see("/identities")),
+        Err(error) => error,
+    };
+    let (status, problems): (StatusCode, Problems) = Problems::of(error)?;
+    let page = ShowPage {
+        identity: service.identity(&actor, id).await?,
+        may_change: true,
+        shell: Shell::of(&actor, Section::Identities),
+        problems,
+    };
+    page::html_with(status, &page)
+}
+
+/// The id in a path: what is no id is no identity.
+fn id_of(path: &str) -> Outcome<IdentityId> {
+    path.parse()
+        .map(IdentityId)
+        .map_err(|_| Error::not_found("There is no such identity."))
+}
