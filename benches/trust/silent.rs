@@ -153,6 +153,7 @@ fn target(number: usize, port: u16) -> Target {
         revoked: Vec::new(),
         library: None,
         jump: None,
+        key: None,
     }
 }
 

@@ -65,7 +65,7 @@ async fn a_failed_login_is_in_the_log_without_its_password() {
     let log = app.stderr();
     let line = is_told(&log).unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains("127.0.0.1"), "{line}");
-    assert!(!line.contains(&"x".repeat(65)), "{line}");
+    assert!(!line.contains("xxx"), "{line}");
     assert!(!log.contains("hunter2"), "{log}");
 }
 

@@ -11,6 +11,7 @@ mod hostile;
 mod lapse;
 mod logins;
 mod matrix;
+mod planted;
 mod races;
 mod scopes;
 mod second_factor;

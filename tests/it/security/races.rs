@@ -18,8 +18,8 @@ const AT_ONCE: usize = 100;
 /// How it ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
-    RevokeToken,
-    EndSession,
+    Token,
+    Session,
     LogOut,
     Disable,
     Narrow,
@@ -29,8 +29,8 @@ enum End {
 }
 
 const ENDS: [End; 8] = [
-    End::RevokeToken,
-    End::EndSession,
+    End::Token,
+    End::Session,
     End::LogOut,
     End::Disable,
     End::Narrow,
@@ -63,8 +63,8 @@ impl Heat {
         let (token, by_token) = ann.token(app, json!({"name": "t"})).await;
         let (session, in_session) = ann.session(app).await;
         let clients = match end {
-            End::RevokeToken => vec![by_token],
-            End::EndSession | End::LogOut => vec![in_session.clone()],
+            End::Token => vec![by_token],
+            End::Session | End::LogOut => vec![in_session.clone()],
             _ => vec![by_token, in_session.clone(), ann.client(app)],
         };
         // What is refused counts as a guess: each heat has a network of its own.
@@ -85,12 +85,12 @@ impl Heat {
         let user = format!("/wsexec/users/{}", self.ann.id);
         let session = format!("/wsexec/sessions/{}", self.session);
         match self.end {
-            End::RevokeToken => {
+            End::Token => {
                 admin
                     .delete(&format!("/wsexec/tokens/{}", self.token))
                     .await
             }
-            End::EndSession => admin.delete(&session).await,
+            End::Session => admin.delete(&session).await,
             End::LogOut => self.in_session.delete(&session).await,
             End::Disable => admin.put(&user, &json!({"disabled": true})).await,
             End::Narrow => {

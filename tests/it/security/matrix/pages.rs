@@ -55,7 +55,7 @@ fn key() -> (&'static str, String) {
 }
 
 fn pages() -> Vec<Page> {
-    use Noun::{Identity, Instance, Nothing, Task};
+    use Noun::{Identity, Instance, Nothing, Session, Task, Token, User};
     let show = |path, noun, who| page(("get", path), noun, (who, who), 200, none);
     vec![
         show("/", Nothing, ALL),
@@ -79,6 +79,138 @@ fn pages() -> Vec<Page> {
         page(
             ("post", "/identities/:id/delete"),
             Identity,
+            (ADMIN, ADMIN),
+            303,
+            |_| vec![("version", "1".into())],
+        ),
+        show("/account", Nothing, ALL),
+        show("/account/tokens/new", Nothing, ALL),
+        show("/account/second_factor", Nothing, ALL),
+        show("/users", Nothing, ADMIN),
+        show("/users/new", Nothing, ADMIN),
+        show("/users/:id", User, ADMIN),
+        // It is not the password: who has an account hears that.
+        page(
+            ("post", "/account/password"),
+            Nothing,
+            (ALL, ALL),
+            400,
+            |_| {
+                let new = "correct horse battery staple";
+                vec![
+                    ("old", "another one".into()),
+                    ("new", new.into()),
+                    ("again", new.into()),
+                ]
+            },
+        ),
+        page(
+            ("post", "/account/end_session"),
+            Session,
+            (ALL, ADMIN),
+            303,
+            |it| vec![("id", it.id.to_string())],
+        ),
+        page(
+            ("post", "/account/end_others"),
+            Nothing,
+            (ALL, ALL),
+            303,
+            none,
+        ),
+        page(
+            ("post", "/account/tokens/new"),
+            Nothing,
+            (ALL, ALL),
+            200,
+            |it| {
+                vec![
+                    ("name", format!("new-{}", it.n)),
+                    ("role", "viewer".into()),
+                    ("days", "1".into()),
+                ]
+            },
+        ),
+        page(
+            ("post", "/account/revoke_token"),
+            Token,
+            (ALL, ADMIN),
+            303,
+            |it| vec![("id", it.id.to_string())],
+        ),
+        // There is none to remove.
+        page(
+            ("post", "/account/second_factor/remove"),
+            Nothing,
+            (ALL, ALL),
+            409,
+            none,
+        ),
+        page(
+            ("post", "/account/second_factor/begin"),
+            Nothing,
+            (ALL, ALL),
+            303,
+            none,
+        ),
+        page(
+            ("post", "/account/second_factor"),
+            Nothing,
+            (ALL, ALL),
+            400,
+            |_| vec![("code", "abc".into())],
+        ),
+        // There is none to renew or remove.
+        page(
+            ("post", "/account/second_factor/codes"),
+            Nothing,
+            (ALL, ALL),
+            409,
+            none,
+        ),
+        page(("post", "/users/new"), Nothing, (ADMIN, ADMIN), 303, |it| {
+            vec![("name", format!("new-{}", it.n)), ("role", "viewer".into())]
+        }),
+        page(("post", "/users/:id"), User, (ADMIN, ADMIN), 303, |_| {
+            vec![("role", "runner".into()), ("version", "1".into())]
+        }),
+        page(
+            ("post", "/users/:id/password"),
+            User,
+            (ADMIN, ADMIN),
+            303,
+            |_| {
+                vec![
+                    ("password", "correct horse battery staple".into()),
+                    ("version", "1".into()),
+                ]
+            },
+        ),
+        page(
+            ("post", "/users/:id/second_factor_off"),
+            User,
+            (ADMIN, ADMIN),
+            409,
+            none,
+        ),
+        // There is no such one, for nobody.
+        page(
+            ("post", "/users/:id/end_session"),
+            User,
+            (ALL, ALL),
+            404,
+            |_| vec![("id", "987654".into())],
+        ),
+        page(
+            ("post", "/users/:id/revoke_token"),
+            User,
+            (ALL, ALL),
+            404,
+            |_| vec![("id", "987654".into())],
+        ),
+        page(
+            ("post", "/users/:id/delete"),
+            User,
             (ADMIN, ADMIN),
             303,
             |_| vec![("version", "1".into())],
