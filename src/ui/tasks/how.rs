@@ -33,6 +33,8 @@ impl How {
         if task.stdin_bytes > 0 {
             missing.push(format!("its standard input of {} bytes", task.stdin_bytes));
         }
+        let secrets = task.secrets.iter();
+        missing.extend(secrets.map(|(name, _)| format!("its secret {name}")));
         let text = |it: &Option<String>| it.clone().unwrap_or_default();
         let tries = |number: u32| match task.retries {
             0 => String::new(),
