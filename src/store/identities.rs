@@ -13,6 +13,9 @@ const COLUMNS: &str =
     "id, name, kind, scope, host_keys, public_key, fingerprint, created, created_by, version";
 /// The most identities: all of them are looked for in what scripts write.
 const MOST: i64 = 1_000;
+/// The most bytes of all secrets together, as they are stored: each is looked for in all output, in
+/// some ten spellings, so that they cost memory.
+const BYTES: i64 = 2 * 1024 * 1024;
 
 /// What an identity is, or is to be: all but its secret.
 #[derive(Debug, Clone)]
@@ -86,7 +89,7 @@ pub(super) fn require_key(c: &Connection, name: Option<&str>) -> Result<(), Faul
     }
 }
 
-fn put_values(c: &Connection, id: IdentityId, values: &SealedValues) -> rusqlite::Result<()> {
+fn put_values(c: &Connection, id: IdentityId, values: &SealedValues) -> Result<(), Fault> {
     c.prepare_cached("DELETE FROM secrets WHERE identity = ?1")?
         .execute([id.0])?;
     let passphrase = values.passphrase.as_ref().map(|it| ("passphrase", it));
@@ -95,6 +98,15 @@ fn put_values(c: &Connection, id: IdentityId, values: &SealedValues) -> rusqlite
             "INSERT INTO secrets (identity, field, key, sealed) VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![id.0, field, sealed.key, sealed.bytes])?;
+    }
+    let bytes: i64 = c
+        .prepare_cached("SELECT coalesce(sum(length(sealed)), 0) FROM secrets")?
+        .query_row([], |row| row.get(0))?;
+    if bytes > BYTES {
+        return Err(Error::conflict(format!(
+            "All secrets together would have more than {BYTES} bytes. Remove those that are of no use any more."
+        ))
+        .into());
     }
     Ok(())
 }

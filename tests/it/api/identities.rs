@@ -132,3 +132,27 @@ async fn a_key_is_made_in_the_server_and_stays_while_an_instance_uses_it() {
     );
     assert_eq!(client.delete(&path).await.status, 200);
 }
+
+#[tokio::test]
+async fn all_secrets_together_have_a_bound() {
+    let app = app().await;
+    let mut kept = 0;
+    let refused = loop {
+        let value = "x".repeat(60_000);
+        let new = json!({"name": format!("it-{kept}"), "kind": "secret", "value": value});
+        let reply = app.client().post("/wsexec/identities", &new).await;
+        if reply.status != 201 {
+            break reply;
+        }
+        kept += 1;
+    };
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(
+        refused.text().contains("All secrets together"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(kept, 34, "2 MiB of 60,000 bytes each");
+    let list = app.client().get("/wsexec/identities").await.json();
+    assert_eq!(list["identities"].as_array().unwrap().len(), kept);
+}
