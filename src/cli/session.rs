@@ -1,4 +1,5 @@
 use super::settings::DataFlags;
+use super::user::whose;
 use super::{Failure, say};
 use crate::app;
 use crate::domain::{Session, SessionId};
@@ -36,10 +37,7 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         Command::List { user, data } => {
             let sessions = app::existing(&data.load()?, async |service| {
-                let of = match user {
-                    Some(name) => Some(service.user_named(&actor, &name).await?.id),
-                    None => None,
-                };
+                let of = whose(&service, &actor, user).await?;
                 service.sessions(&actor, of).await
             })?;
             sessions.iter().for_each(|session| say(&line(session)));

@@ -1,5 +1,5 @@
 use super::settings::DataFlags;
-use super::user::{role, rules, shown};
+use super::user::{role, rules, shown, whose};
 use super::{Failure, say};
 use crate::app;
 use crate::domain::{Expiry, Role, Token, TokenId, TokenRequest};
@@ -75,10 +75,7 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         Command::List { user, data } => {
             let tokens = app::existing(&data.load()?, async |service| {
-                let of = match user {
-                    Some(name) => Some(service.user_named(&actor, &name).await?.id),
-                    None => None,
-                };
+                let of = whose(&service, &actor, user).await?;
                 service.tokens(&actor, of).await
             })?;
             tokens.iter().for_each(|token| say(&line(token)));

@@ -1,8 +1,8 @@
 use super::settings::DataFlags;
 use super::{Failure, say};
 use crate::app;
-use crate::domain::{Role, Scope, Secret, User, UserChange};
-use crate::service::Actor;
+use crate::domain::{self, Role, Scope, Secret, User, UserChange, UserId};
+use crate::service::{Actor, Service};
 use std::io::Read;
 use std::process::ExitCode;
 
@@ -156,6 +156,18 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The user of that name; nobody where none was named.
+pub(super) async fn whose(
+    service: &Service,
+    actor: &Actor,
+    name: Option<String>,
+) -> domain::Result<Option<UserId>> {
+    match name {
+        Some(name) => Ok(Some(service.user_named(actor, &name).await?.id)),
+        None => Ok(None),
+    }
 }
 
 /// The scope that these rules are; `*@*` alone is none.

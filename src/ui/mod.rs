@@ -36,7 +36,7 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         )
         .at(
             "/login/second_factor",
-            get(login::code::enrolment).post(login::code::enrol),
+            get(login::code::form).post(login::code::enrol),
         )
         .at("/logout", post(login::log_out))
         .at("/confirm", get(confirm::form).post(confirm::confirm))

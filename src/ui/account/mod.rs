@@ -5,7 +5,7 @@ mod second_factor;
 mod tokens;
 
 pub use password::change;
-pub use second_factor::{begin, confirm, remove, renew, setup};
+pub use second_factor::{CodesPage, begin, confirm, remove, renew, setup};
 pub use tokens::{blank, create, revoke};
 
 use super::form::{Empty, Problems};

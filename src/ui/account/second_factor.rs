@@ -30,12 +30,12 @@ struct Told {
 
 #[derive(Template)]
 #[template(path = "pages/recovery_codes.html")]
-struct CodesPage {
-    shell: Shell,
-    codes: Vec<String>,
-    next: String,
+pub struct CodesPage {
+    pub shell: Shell,
+    pub codes: Vec<String>,
+    pub next: String,
     /// Whether they come with a new authenticator.
-    new: bool,
+    pub new: bool,
 }
 
 /// The first code, as it was typed.

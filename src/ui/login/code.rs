@@ -4,6 +4,7 @@ use super::{LoginPage, Refused, local};
 use crate::domain::{Error, Kind, Result as Outcome, Secret};
 use crate::http::{self, StepForm};
 use crate::service::{PendingLogin, Service};
+use crate::ui::account::CodesPage;
 use crate::ui::filters;
 use crate::ui::page::{self, Shell};
 use crate::ui::qr::Qr;
@@ -33,16 +34,6 @@ struct EnrolPage {
     refused: Option<String>,
 }
 
-#[derive(Template)]
-#[template(path = "pages/recovery_codes.html")]
-struct CodesPage {
-    shell: Shell,
-    codes: Vec<String>,
-    next: String,
-    /// Whether they come with a new authenticator.
-    new: bool,
-}
-
 /// What is typed, and where to go on.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -51,23 +42,9 @@ pub struct Typed {
     next: String,
 }
 
+/// Whatever the login waits for: the code, or a second factor to be set up.
 #[handler]
 pub async fn form(
-    request: &Request,
-    Data(service): Data<&Service>,
-    Query(asked): Query<Typed>,
-) -> Result<Response> {
-    show(
-        service,
-        http::step_token(request).as_ref(),
-        &asked.next,
-        None,
-    )
-    .await
-}
-
-#[handler]
-pub async fn enrolment(
     request: &Request,
     Data(service): Data<&Service>,
     Query(asked): Query<Typed>,
