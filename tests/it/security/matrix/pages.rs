@@ -25,6 +25,7 @@ const OPEN: &[&str] = &[
     "get /login/second_factor",
     "post /login/second_factor",
     "post /logout",
+    "post /language",
     "get /static/:name",
 ];
 
