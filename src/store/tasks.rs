@@ -193,7 +193,8 @@ fn narrowed(filter: &TaskFilter, scopes: &Scopes, page: Page) -> Conditions {
 pub struct Claims {
     /// Tasks that are CURRENT now, each with its instance as it was then.
     pub claimed: Vec<(Task, Instance)>,
-    /// Tasks that were approved for another machine than there is now: they have ended.
+    /// Tasks that were approved for another machine than there is now, or whose owners might not
+    /// post them any more: they have ended.
     pub ended: Vec<TaskId>,
     /// Instances, of those asked for, that have more waiting.
     pub more: Vec<InstanceId>,
@@ -463,6 +464,10 @@ impl Store {
                     claims.more.push(id);
                 }
                 for mut it in waiting {
+                    if let Some(why) = access::lapsed(c, &it, &instance)? {
+                        claims.ended.push(refuse(c, it, why, now)?);
+                        continue;
+                    }
                     if let Some(why) = approvals::moved(c, &it)? {
                         it.finish(Ending::aborted(Outcome::StartFailed, why), now)?;
                         put(c, &it)?;
@@ -666,6 +671,22 @@ fn finish(c: &Connection, id: TaskId, ending: Ending, now: i64) -> Result<Option
     it.finish(ending, now)?;
     put(c, &it)?;
     Ok(Some(it))
+}
+
+/// Ends a task that has waited for longer than who posted it might post it.
+fn refuse(c: &Connection, mut it: Task, why: &str, now: i64) -> Result<TaskId, Fault> {
+    let detail = json!({
+        "name": it.name, "instance": it.instance.0, "user": it.user,
+        "created_by": it.created_by, "why": format!("{} {why}", it.created_by),
+    });
+    note(c, &By::server(now), "task.refuse", &it, detail)?;
+    let reason = format!(
+        "It was posted by {}, who {why} since: nothing was run. Somebody who may has to post it again.",
+        it.created_by
+    );
+    it.finish(Ending::aborted(Outcome::StartFailed, reason), now)?;
+    put(c, &it)?;
+    Ok(it.id)
 }
 
 fn note(
