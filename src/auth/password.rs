@@ -136,14 +136,31 @@ impl Passwords {
 fn is_hard(password: &Secret, words: &[String]) -> bool {
     let known = known(words);
     let words: Vec<&str> = known.iter().map(String::as_str).collect();
-    let found = zxcvbn::zxcvbn(password.expose(), &words);
+    let hard = |text: &str| zxcvbn::zxcvbn(text, &words).score() >= LEAST;
+    let password = password.expose();
+    let bare = without(password, &known);
+    // With other letters in their place, or backwards, it is zxcvbn that finds them.
+    let found = zxcvbn::zxcvbn(&bare, &words);
     let is_known = |pattern: &MatchPattern| match pattern {
         MatchPattern::Dictionary(it) => known.contains(&it.matched_word),
         _ => false,
     };
     let rest = found.sequence().iter().filter(|it| !is_known(&it.pattern));
     let rest = Zeroizing::new(rest.map(|it| it.token.as_str()).collect::<String>());
-    found.score() >= LEAST && zxcvbn::zxcvbn(&rest, &words).score() >= LEAST
+    hard(password) && hard(&rest)
+}
+
+/// A text without these words; in small letters where one of them stood in it.
+fn without(text: &str, words: &[String]) -> Zeroizing<String> {
+    let small = Zeroizing::new(text.to_lowercase());
+    let mut bare = small.clone();
+    for word in words {
+        bare = Zeroizing::new(bare.replace(word, ""));
+    }
+    match *bare == *small {
+        true => Zeroizing::new(text.to_owned()),
+        false => bare,
+    }
 }
 
 /// Words and their parts, in small letters, without those that stand in anything.
@@ -157,7 +174,8 @@ fn known(words: &[String]) -> Vec<String> {
         })
         .filter(|it| it.chars().count() >= WORD)
         .collect();
-    known.sort();
+    // The longest first: it is taken out whole.
+    known.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
     known.dedup();
     known
 }
