@@ -203,6 +203,7 @@ async fn show_certificate(config: &config::Tls) -> Result<Acceptor> {
 /// What the use cases have to know of `[auth]` and `[approvals]`.
 pub(super) fn rules(config: &Config) -> Result<Rules> {
     let approvals = config.approvals.rules().map_err(failed)?;
+    let names = names(config);
     let config = &config.auth;
     let seconds = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
     Ok(Rules {
@@ -212,7 +213,19 @@ pub(super) fn rules(config: &Config) -> Result<Rules> {
             absolute: seconds(config.session_lifetime),
         },
         second_factor: config.second_factor.iter().map(|it| it.0).collect(),
+        names,
     })
+}
+
+/// What this machine is called, and what the service is reached by.
+fn names(config: &Config) -> Vec<String> {
+    let uname = rustix::system::uname();
+    let node = uname.nodename().to_string_lossy().into_owned();
+    let public = config.http.public_url.as_deref();
+    let public = public.and_then(|it| it.split("://").nth(1)?.split(['/', ':']).next());
+    std::iter::once(node)
+        .chain(public.map(str::to_owned))
+        .collect()
 }
 
 /// Reads the master keys for the secrets of a store.

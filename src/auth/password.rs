@@ -4,6 +4,8 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+use zxcvbn::matching::patterns::MatchPattern;
 
 /// 19 MiB, 2 passes, 1 lane: the first choice of the OWASP password storage cheat sheet for
 /// argon2id.
@@ -17,6 +19,8 @@ const GIVEN_BACK: usize = 33 * 1024;
 /// The least that zxcvbn has to say of a new password, of 0 to 4: no common password, no pattern
 /// with which 10^8 guesses find it.
 const LEAST: zxcvbn::Score = zxcvbn::Score::Three;
+/// A shorter part of a name is no word, in characters.
+const WORD: usize = 3;
 /// Checks that wait for their turn; more are refused before anything is hashed.
 const QUEUE: usize = 32;
 
@@ -76,12 +80,8 @@ impl Passwords {
         words: Vec<String>,
     ) -> Result<Option<Secret>, Busy> {
         let password = password.clone();
-        self.work(move |area| {
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            let hard = zxcvbn::zxcvbn(password.expose(), &words).score() >= LEAST;
-            hard.then(|| make(&password, area))
-        })
-        .await
+        self.work(move |area| is_hard(&password, &words).then(|| make(&password, area)))
+            .await
     }
 
     /// Checks a password. Without a hash, for a user that does not exist, it costs the same and is
@@ -128,6 +128,56 @@ impl Passwords {
         .await
         .map_err(|_| Busy)
     }
+}
+
+/// Whether nobody finds a password early, who knows these words. What stands in it of them adds
+/// nothing: the rest has to be hard by itself, for zxcvbn counts two such words as a pattern that
+/// nobody knows.
+fn is_hard(password: &Secret, words: &[String]) -> bool {
+    let known = known(words);
+    let words: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hard = |text: &str| zxcvbn::zxcvbn(text, &words).score() >= LEAST;
+    let password = password.expose();
+    let bare = without(password, &known);
+    // With other letters in their place, or backwards, it is zxcvbn that finds them.
+    let found = zxcvbn::zxcvbn(&bare, &words);
+    let is_known = |pattern: &MatchPattern| match pattern {
+        MatchPattern::Dictionary(it) => known.contains(&it.matched_word),
+        _ => false,
+    };
+    let rest = found.sequence().iter().filter(|it| !is_known(&it.pattern));
+    let rest = Zeroizing::new(rest.map(|it| it.token.as_str()).collect::<String>());
+    hard(password) && hard(&rest)
+}
+
+/// A text without these words; in small letters where one of them stood in it.
+fn without(text: &str, words: &[String]) -> Zeroizing<String> {
+    let small = Zeroizing::new(text.to_lowercase());
+    let mut bare = small.clone();
+    for word in words {
+        bare = Zeroizing::new(bare.replace(word, ""));
+    }
+    match *bare == *small {
+        true => Zeroizing::new(text.to_owned()),
+        false => bare,
+    }
+}
+
+/// Words and their parts, in small letters, without those that stand in anything.
+fn known(words: &[String]) -> Vec<String> {
+    let words = words.iter().map(|it| it.to_lowercase());
+    let mut known: Vec<String> = words
+        .flat_map(|word| {
+            let parts = word.split(|c: char| !c.is_alphanumeric());
+            let parts: Vec<_> = parts.map(str::to_owned).collect();
+            std::iter::once(word).chain(parts)
+        })
+        .filter(|it| it.chars().count() >= WORD)
+        .collect();
+    // The longest first: it is taken out whole.
+    known.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    known.dedup();
+    known
 }
 
 fn digest(
@@ -223,10 +273,17 @@ mod tests {
             ("qwertyuiop12", false),
             ("aaaaaaaaaaaaaaaa", false),
             ("wsexecantoine", false),
+            ("antoine-wsexec", false),
+            ("Antoine_WSEXEC_2026!", false),
+            ("4nt0ine@w5exec", false),
+            ("antoine.antoine.build.example.org", false),
+            ("wsexec-Antoine-wsexec-Antoine", false),
             ("correct horse battery", true),
+            ("antoine: correct horse battery", true),
             ("\u{e9}t\u{e9} \u{1f409} \u{4f60}\u{597d} 7 nuages", true),
         ] {
-            let words = vec!["antoine".into(), "wsexec".into()];
+            let words = ["antoine", "wsexec", "build.example.org"];
+            let words = words.map(str::to_owned).to_vec();
             let made = passwords.hash(&Secret::new(password), words).await;
             assert_eq!(made.unwrap().is_some(), hard, "{password}");
         }

@@ -35,6 +35,9 @@ word! {
 }
 
 impl Role {
+    /// Who may post tasks, and whose tasks run: asked again when a task that has waited begins.
+    pub const RUN_TASKS: [Self; 3] = [Self::Admin, Self::Operator, Self::Runner];
+
     /// The narrower of two.
     #[must_use]
     pub fn narrowed(self, to: Self) -> Self {

@@ -238,7 +238,9 @@ impl Known {
 
     /// Which kind of refusal an answer is; none where it is none.
     fn refusal(&mut self, response: &mut Response) -> Option<RefusalKind> {
-        if let Some(Tried(name)) = response.extensions_mut().remove() {
+        let said = response.extensions_mut().remove();
+        let again = said.is_some() && self.who.is_some();
+        if let Some(Tried(name)) = said {
             self.tried = Some(name);
         }
         let stranger = self.who.is_none();
@@ -248,6 +250,8 @@ impl Known {
             StatusCode::UNAUTHORIZED if stranger && self.tried.is_some() => {
                 Some(RefusalKind::Login)
             }
+            // A form says so of who is logged in and did not prove again who they are.
+            StatusCode::BAD_REQUEST if again => Some(RefusalKind::Login),
             StatusCode::UNAUTHORIZED if stranger && self.token => Some(RefusalKind::Token),
             StatusCode::UNAUTHORIZED => Some(RefusalKind::Unauthenticated),
             StatusCode::TOO_MANY_REQUESTS => Some(RefusalKind::TooMany),

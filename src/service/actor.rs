@@ -234,7 +234,7 @@ impl Actor {
             Action::ReadInstances => &[Admin, Operator, Runner, Viewer],
             Action::ReadTasks => &[Admin, Operator, Runner, Viewer],
             Action::OwnAccount => &[Admin, Operator, Runner, Viewer],
-            Action::RunTasks => &[Admin, Operator, Runner],
+            Action::RunTasks => &Role::RUN_TASKS,
             Action::ManageTasks => &[Admin, Operator],
             Action::ApproveTasks => &[Admin, Operator],
             Action::WaiveApprovals => &[Admin],

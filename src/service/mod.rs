@@ -79,6 +79,8 @@ pub struct Rules {
     pub second_factor: Vec<Role>,
     /// What needs a second person.
     pub approvals: ApprovalRules,
+    /// What this machine and the service are called: no password is made of that.
+    pub names: Vec<String>,
 }
 
 impl Default for Rules {
@@ -91,6 +93,7 @@ impl Default for Rules {
             },
             second_factor: Vec::new(),
             approvals: ApprovalRules::default(),
+            names: Vec::new(),
         }
     }
 }

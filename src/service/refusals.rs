@@ -18,7 +18,7 @@ const PATH: usize = 256;
 /// Why somebody was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusalKind {
-    /// A wrong password, or one that was not even looked at.
+    /// A wrong password or code, or one that was not even looked at.
     Login,
     /// A token that is unknown, expired or revoked.
     Token,

@@ -211,7 +211,8 @@ impl Service {
         user: &str,
     ) -> Result<Secret> {
         new_password(password.expose()).map_err(|why| Error::field(field, why))?;
-        let words = vec![user.to_owned(), OUR_NAME.to_owned()];
+        let mut words = vec![user.to_owned(), OUR_NAME.to_owned()];
+        words.extend_from_slice(&self.inner.rules.names);
         let hash = self.inner.passwords.hash(password, words).await;
         hash.map_err(busy)?.ok_or_else(|| {
             Error::field(

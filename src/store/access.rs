@@ -4,8 +4,9 @@
 use super::Store;
 use super::fault::Fault;
 use super::sessions::{self, Lifetime};
+use super::users::{self, UserKey};
 use crate::domain::{
-    By, Error, Grant, Instance, InstanceId, Kind, Place, Result, Scopes, Task, Via,
+    By, Error, Grant, Instance, InstanceId, Kind, Place, Result, Role, Scopes, Task, Via,
 };
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -65,6 +66,26 @@ pub(super) fn sees_task(c: &Connection, scopes: &Scopes, it: &Task) -> rusqlite:
         labels: &labels.unwrap_or_default(),
     };
     Ok(scopes.allow(&it.user, place))
+}
+
+/// What is wrong with beginning a task now: whoever posted it might not post it any more. Nobody's
+/// task, from before owners were kept, is not asked about.
+pub(super) fn lapsed(
+    c: &Connection,
+    it: &Task,
+    on: &Instance,
+) -> rusqlite::Result<Option<&'static str>> {
+    let Some(owner) = it.owner else {
+        return Ok(None);
+    };
+    let why = match users::get(c, &UserKey::Id(owner))? {
+        None => "was removed",
+        Some(user) if user.disabled => "was disabled",
+        Some(user) if !Role::RUN_TASKS.contains(&user.role) => "may run nothing any more",
+        Some(user) if !user.scope.allows(&it.user, on.into()) => "may not run that there any more",
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(why))
 }
 
 /// An instance, where these scopes see it.

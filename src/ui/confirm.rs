@@ -90,7 +90,9 @@ pub async fn confirm(
     let refused = refusal(&error).ok_or(error)?;
     let status = http::status(refused.0);
     let page = ConfirmPage::make(service, &actor, &asked, Some(refused.1)).await?;
-    page::html_with(status, &page)
+    let mut response = page::html_with(status, &page)?;
+    http::tried(&mut response, actor.name());
+    Ok(response)
 }
 
 /// What the form says of an error. Whoever is logged in is never 401 here: that would lead them

@@ -49,7 +49,8 @@ pub async fn as_pages<E: Endpoint>(pages: Arc<E>, request: Request) -> Result<Re
 }
 
 /// The last words of addresses that are no pages: a form on the page before them is sent there.
-const ACTS: [&str; 15] = [
+const ACTS: [&str; 16] = [
+    "approval",
     "cancel",
     "rerun",
     "delete",

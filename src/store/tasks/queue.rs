@@ -5,8 +5,9 @@ use super::{note, put};
 use crate::domain::{
     By, Ending, Instance, InstanceId, InstanceState, Outcome, Result, RunId, Task, TaskId,
 };
-use crate::store::{Store, approvals, instances};
-use rusqlite::params;
+use crate::store::fault::Fault;
+use crate::store::{Store, access, approvals, instances};
+use rusqlite::{Connection, params};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -15,7 +16,8 @@ use uuid::Uuid;
 pub struct Claims {
     /// Tasks that are CURRENT now, each with its instance as it was then.
     pub claimed: Vec<(Task, Instance)>,
-    /// Tasks that were approved for another machine than there is now: they have ended.
+    /// Tasks that were approved for another machine than there is now, or whose owners might not
+    /// post them any more: they have ended.
     pub ended: Vec<TaskId>,
     /// Instances, of those asked for, that have more waiting.
     pub more: Vec<InstanceId>,
@@ -62,10 +64,15 @@ impl Store {
                     claims.more.push(id);
                 }
                 for mut it in waiting {
-                    if let Some(why) = approvals::moved(c, &it)? {
-                        it.finish(Ending::aborted(Outcome::StartFailed, why), now)?;
-                        put(c, &it)?;
-                        claims.ended.push(it.id);
+                    let why = match access::lapsed(c, &it, &instance)? {
+                        Some(why) => Some(format!(
+                            "It was posted by {}, who {why} since: nothing was run. Somebody who may has to post it again.",
+                            it.created_by
+                        )),
+                        None => approvals::moved(c, &it)?,
+                    };
+                    if let Some(why) = why {
+                        claims.ended.push(refuse(c, it, why, now)?);
                         continue;
                     }
                     it.claim(RunId(Uuid::new_v4().to_string()), now)?;
@@ -123,4 +130,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// Ends a task that may not start any more, with the reason on record.
+fn refuse(c: &Connection, mut it: Task, why: String, now: i64) -> Result<TaskId, Fault> {
+    let detail = json!({
+        "name": it.name, "instance": it.instance.0, "user": it.user,
+        "created_by": it.created_by, "why": why,
+    });
+    note(c, &By::server(now), "task.refuse", &it, detail)?;
+    it.finish(Ending::aborted(Outcome::StartFailed, why), now)?;
+    put(c, &it)?;
+    Ok(it.id)
 }

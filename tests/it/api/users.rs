@@ -88,6 +88,10 @@ async fn what_no_user_can_be_is_named() {
             "password",
         ),
         (
+            json!({"name": "robert", "role": "viewer", "password": "robert-wsexec"}),
+            "password",
+        ),
+        (
             json!({"name": "ann", "role": "viewer", "password": "x".repeat(257)}),
             "password",
         ),

@@ -1,4 +1,5 @@
 use crate::harness::app::{App, DEADLINE, Process, program};
+use crate::harness::client::Client;
 use crate::harness::sshd::{self, Sshd};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -179,4 +180,83 @@ async fn the_log_can_be_json_and_holds_no_script_output_or_password() {
         let target = line["target"].as_str().unwrap_or_default();
         assert!(!target.starts_with("thrussh"), "{line}");
     }
+}
+
+/// Between the file of the first password and the user that has it the start can be killed at any
+/// time: the next one leaves a way in, and tells it.
+#[tokio::test]
+async fn a_first_start_that_is_killed_before_its_user_is_kept_locks_nobody_out() {
+    let mut app = App::start().await;
+    app.stop().await;
+    // As a first start finds it, but that a user takes long to be kept.
+    let store = rusqlite::Connection::open(app.data().join("wsexec.db")).unwrap();
+    let first = app.data().join("admin-password");
+    fs::remove_file(&first).unwrap();
+    store
+        .execute_batch(
+            "DELETE FROM users;
+             CREATE TRIGGER user_waits AFTER INSERT ON users BEGIN
+                 SELECT count(*) FROM sqlite_schema a, sqlite_schema b, sqlite_schema c,
+                     sqlite_schema d, sqlite_schema e, sqlite_schema f, sqlite_schema g;
+             END",
+        )
+        .unwrap();
+    let serve = |app: &App| {
+        let mut command = app.command();
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command
+    };
+    let mut process = Process::spawn(&mut serve(&app));
+    let begin = Instant::now();
+    while !fs::read_to_string(&first).is_ok_and(|text| text.ends_with('\n')) {
+        assert!(begin.elapsed() < DEADLINE && process.is_running());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(mode(&first), 0o600);
+    process.signal(Signal::KILL);
+    assert!(process.wait_exit(DEADLINE).await.is_some());
+    assert!(process.stdout().is_empty(), "it was not ready");
+    let never_counted = fs::read_to_string(&first).unwrap();
+    let users: i64 = store
+        .query_row("SELECT count(*) FROM users", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(users, 0, "it was killed before");
+    store.execute_batch("DROP TRIGGER user_waits").unwrap();
+
+    app.start_again().await;
+    app.wait_stderr("the first password is in a file").await;
+    assert!(app.stderr().contains(&first.display().to_string()));
+    assert_ne!(format!("{}\n", app.admin_password()), never_counted);
+    assert_eq!(app.client().get("/wsexec/users/me").await.status, 200);
+    let stale = app.as_user("admin", never_counted.trim_end());
+    assert_eq!(stale.get("/wsexec/users/me").await.status, 401);
+}
+
+/// Killed right after the user is kept, the file is there already.
+#[tokio::test]
+async fn a_first_start_that_is_killed_before_it_is_ready_has_left_the_password_that_counts() {
+    let home = TempDir::new().unwrap();
+    let data = home.path().join("data");
+    let mut serve = program(home.path());
+    serve.args(["serve", "--listen", "127.0.0.1:0"]);
+    let mut process = Process::spawn(&mut serve);
+    let begin = Instant::now();
+    let has_user = || {
+        let store = rusqlite::Connection::open(data.join("wsexec.db")).ok()?;
+        let count = "SELECT count(*) FROM users";
+        store.query_row(count, [], |row| row.get::<_, i64>(0)).ok()
+    };
+    while !data.join("wsexec.db").exists() || has_user() != Some(1) {
+        assert!(begin.elapsed() < DEADLINE && process.is_running());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    process.signal(Signal::KILL);
+    process.wait_exit(DEADLINE).await;
+    let password = fs::read_to_string(data.join("admin-password")).expect("it is there");
+    let mut again = Process::spawn(&mut serve);
+    again.wait_ready().await;
+    let url = format!("https://{}", again.address());
+    let login = Some(("admin".to_owned(), password.trim_end().to_owned()));
+    let client = Client::new(url, &home.path().join("certs/wsexec.crt"), login);
+    assert_eq!(client.get("/wsexec/users/me").await.status, 200);
 }

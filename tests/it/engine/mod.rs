@@ -6,6 +6,7 @@ mod cancel;
 mod detached;
 mod dropped;
 mod host_keys;
+mod lapsed;
 mod logs;
 mod order;
 mod output;

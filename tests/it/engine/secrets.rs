@@ -240,3 +240,56 @@ async fn an_encrypted_key_is_uploaded_with_its_passphrase_and_opens() {
     let task = app.run(instance, &sshd.user(), "echo in").await;
     assert_eq!(task["stdout"], "in\n", "{task:#}");
 }
+
+#[tokio::test]
+async fn a_jump_is_logged_in_to_with_an_identity_of_its_own_and_each_use_is_on_record() {
+    let (jump, target) = (Sshd::start(), Sshd::start());
+    let app = app(&target).await;
+    let made = identity(&app, json!({"name": "gate", "kind": "ssh_key"})).await;
+    // The jump lets in that key alone, the target the server's own alone.
+    let line = format!("{}\n", made["public_key"].as_str().unwrap());
+    fs::write(jump.dir().join("authorized_keys"), line).unwrap();
+    let through = async |jump_instance: Value| {
+        let new = json!({"ip": "127.0.0.1", "port": target.port(), "jump": jump_instance});
+        let reply = app.client().post("/wsexec/instances", &new).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()["instance"]["id"].as_i64().expect("an id")
+    };
+    let first = app.declare("127.0.0.1", jump.port()).await;
+    let last = through(json!(first)).await;
+    let task = app.run(last, &target.user(), "echo there").await;
+    assert_eq!(task["outcome"], "auth_failed", "{task:#}");
+    assert!(task["reason"].as_str().unwrap().contains("The jump"));
+
+    let path = format!("/wsexec/instances/{first}");
+    let named = app.client().put(&path, &json!({"identity": "gate"})).await;
+    assert_eq!(named.status, 200, "{}", named.text());
+    for mode in ["attached", "detached"] {
+        let task = json!({
+            "name": "test", "instance": last, "user": target.user(), "script": "echo there",
+            "mode": mode,
+        });
+        let id = app.post_task(task).await["id"].as_i64().expect("an id");
+        let task = app.wait_ended(id).await;
+        assert_eq!(task["stdout"], "there\n", "{task:#}");
+        let used = format!(
+            "/wsexec/audit?action=identity.use&object=identity/{}",
+            made["id"]
+        );
+        let uses = app.client().get(&used).await.json();
+        let uses = uses["audit"].as_array().expect("the trail");
+        let ours: Vec<_> = uses
+            .iter()
+            .filter(|it| it["detail"]["task"] == id)
+            .collect();
+        assert_eq!(ours.len(), 1, "{mode}: {uses:#?}");
+        let detail = &ours[0]["detail"];
+        assert_eq!(
+            (&detail["name"], &detail["kind"]),
+            (&json!("gate"), &json!("ssh_key"))
+        );
+        // It is the jump that it was used for.
+        assert_eq!(detail["instance"], first, "{detail:#}");
+        assert_eq!(detail["user"], target.user(), "{detail:#}");
+    }
+}

@@ -238,6 +238,16 @@ impl App {
         self.launch().await;
     }
 
+    /// Another configuration, which counts from the next start on.
+    pub fn configure(&mut self, toml: &str) {
+        self.setup.config = format!("{toml}\n");
+    }
+
+    /// Starts it again after its end.
+    pub async fn start_again(&mut self) {
+        self.launch().await;
+    }
+
     /// A client that is logged in as `admin`.
     pub fn client(&self) -> Client {
         self.as_user("admin", &self.admin_password)

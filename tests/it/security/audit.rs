@@ -454,3 +454,40 @@ async fn a_login_is_one_record_for_each_real_check_of_a_password() {
     assert_eq!(found[0]["by"], "admin");
     assert_eq!(found[0]["detail"]["method"], "basic");
 }
+
+#[tokio::test]
+async fn unknown_tokens_are_refused_on_record_counted_together_and_never_shown() {
+    let mut app = App::start().await;
+    let token = wsexec::domain::random_token();
+    let shown = format!("Bearer wsx_{}", token.expose());
+    app.plant("an unknown token", token.expose());
+    let client = app.with_header("Authorization", &shown);
+    // Fewer than make the guessing slow.
+    for _ in 0..10 {
+        assert_eq!(client.get("/wsexec/tasks").await.status, 401);
+    }
+    // One that was good until now is one of them.
+    let reply = app
+        .client()
+        .post("/wsexec/tokens", &json!({"name": "t"}))
+        .await;
+    let made = reply.json()["token"].clone();
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let good = app.with_header("Authorization", &bearer);
+    assert_eq!(good.get("/wsexec/tasks").await.status, 200);
+    let path = format!("/wsexec/tokens/{}", made["id"]);
+    assert_eq!(app.client().delete(&path).await.status, 200);
+    for _ in 0..5 {
+        assert_eq!(good.get("/wsexec/instances").await.status, 401);
+    }
+    app.stop().await;
+    let found = acts(&app, "refusal.token").await;
+    assert_eq!(counted(&found), 15, "{found:#?}");
+    assert!(found.len() <= 3, "{found:#?}");
+    for it in &found {
+        assert_eq!((&it["by"], &it["via"]), (&json!(""), &json!("")), "{it:#}");
+        assert_eq!(it["from"], "127.0.0.1", "{it:#}");
+        assert_eq!(it["detail"]["status"], 401, "{it:#}");
+    }
+    assert_eq!(acts(&app, "refusal.*").await.len(), found.len());
+}

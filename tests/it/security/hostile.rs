@@ -3,11 +3,13 @@
 use crate::harness::app::App;
 use crate::harness::browser::Browser;
 use crate::harness::client::{Client, send};
+use crate::harness::people::Person;
 use crate::harness::sshd::{Sshd, user};
 use base64::Engine as _;
 use reqwest::Method;
+use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
-use url::form_urlencoded::byte_serialize;
+use url::form_urlencoded::{Serializer, byte_serialize};
 
 /// What would run, call home or show a dialog where it became markup or a link.
 const CORES: [&str; 30] = [
@@ -274,4 +276,134 @@ async fn raw_output_is_saved_and_never_shown_as_a_page() {
             "{policy}"
         );
     }
+}
+
+/// Fills fields of the form of a page in and sends it, as it stands: what a browser itself would
+/// not let anyone type, too.
+async fn send_form(look: &mut Look<'_>, path: &str, fields: &[(&str, &str)]) {
+    look.browser.open(path).await;
+    let fields = json!(fields);
+    let send = format!(
+        "const form = document.querySelector('main form[method=post]');
+         for (const [name, value] of {fields}) {{
+             const field = form.elements[name];
+             if (field.tagName === 'INPUT') field.type = 'text';
+             field.value = value;
+         }}
+         window.left = true;
+         HTMLFormElement.prototype.submit.call(form);"
+    );
+    look.browser.eval(&send).await;
+    let is_there = "return window.left === undefined && document.readyState === 'complete'";
+    look.browser
+        .wait_for("the answer", async || {
+            look.browser.eval(is_there).await == json!(true)
+        })
+        .await;
+    let foreign = look.browser.eval(FOREIGN).await;
+    assert_eq!(foreign, json!(""), "{path}: {fields}");
+    look.pages += 1;
+}
+
+#[tokio::test]
+async fn hostile_names_of_tokens_browsers_users_labels_and_identities_run_nothing_in_a_browser() {
+    let key = wsexec::vault::generate();
+    let builder = App::builder().env("WSEXEC_MASTER_KEY", key.expose());
+    let app = builder.start().await;
+    let admin = app.client();
+    let instance = app.declare("h.invalid", 22).await;
+    let texts = strings();
+    let browser = Browser::of(&app).await;
+    browser.before_each_page(WATCH).await;
+    browser.log_in(&app).await;
+    let mut look = Look {
+        browser: &browser,
+        pages: 0,
+    };
+
+    // What may be anything: names of tokens, and what a browser calls itself. A user has so many of
+    // either at most.
+    let (mut tokens, mut agents) = (0, 0);
+    for (number, part) in texts.chunks(30).enumerate() {
+        let ann = Person::add(&app, &format!("ann{number}"), json!({"role": "viewer"})).await;
+        for (at, text) in part.iter().enumerate() {
+            let name: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+            let new = json!({"name": format!("{name}{at}")});
+            let reply = ann.client(&app).post("/wsexec/tokens", &new).await;
+            assert_eq!(reply.status, 201, "{new}: {}", reply.text());
+            tokens += 1;
+            // No other characters reach the program in a header.
+            let Ok(agent) = HeaderValue::from_str(text) else {
+                continue;
+            };
+            let form = [
+                ("name", &*ann.name),
+                ("password", &ann.password),
+                ("next", "/"),
+            ];
+            let form = Serializer::new(String::new()).extend_pairs(form).finish();
+            let login = app
+                .anonymous()
+                .request(Method::POST, "/login")
+                .header("Origin", app.url())
+                .header("User-Agent", agent)
+                .header("Content-Type", "application/x-www-form-urlencoded")
+                .body(form);
+            assert_eq!(send(login).await.status, 303, "{text}");
+            agents += i32::from(text.is_ascii());
+        }
+        look.at(&format!("/users/{}", ann.id)).await;
+        let shown = browser.text("main").await;
+        assert!(shown.contains("ran(1)"), "they are there to see: {shown}");
+    }
+    assert!(tokens >= 500 && agents >= 400, "{tokens} {agents}");
+    look.at("/users").await;
+
+    // What is of few characters is refused, and shown again beside the reason.
+    let password = wsexec::domain::random_token();
+    let password = password.expose();
+    for text in texts.iter().step_by(13) {
+        let one: String = text.lines().collect();
+        let refused = [
+            json!({"name": one, "role": "viewer", "password": password}),
+            json!({"name": "x", "role": one, "password": password}),
+            json!({"name": "x", "role": "viewer", "scope": [one], "password": password}),
+        ];
+        for body in refused {
+            let reply = admin.post("/wsexec/users", &body).await;
+            assert_eq!(reply.status, 400, "{body}: {}", reply.text());
+        }
+        let body = json!({"name": one, "kind": "ssh_key"});
+        let reply = admin.post("/wsexec/identities", &body).await;
+        assert_eq!(reply.status, 400, "{body}: {}", reply.text());
+        for labels in [json!({one.clone(): "v"}), json!({"k": one})] {
+            let body = json!({"ip": "h.invalid", "labels": labels});
+            let reply = admin.post("/wsexec/instances", &body).await;
+            // A few are what labels may be.
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:+".contains(c);
+            let right = one.chars().all(plain) && reply.status == 201;
+            assert!(right || reply.status == 400, "{body}: {}", reply.text());
+        }
+        let user = [("name", &*one), ("scope", &one), ("password", password)];
+        send_form(&mut look, "/users/new", &user).await;
+        let identity = [("name", &*one), ("scope", &one)];
+        send_form(&mut look, "/identities/new", &identity).await;
+        let named = [("ip", "h.invalid"), ("labels", &*one), ("identity", &one)];
+        send_form(&mut look, "/instances/new", &named).await;
+        let path = format!("/instances/{instance}/edit");
+        let named = [("labels", &*one), ("identity", &one), ("jump_user", &one)];
+        send_form(&mut look, &path, &named).await;
+        let token = [("name", &*one), ("scope", &one), ("days", &one)];
+        send_form(&mut look, "/account/tokens/new", &token).await;
+        look.at(&format!(
+            "/audit?{}",
+            Serializer::new(String::new())
+                .extend_pairs([("by", &*one), ("object", &one)])
+                .finish()
+        ))
+        .await;
+    }
+    look.at("/audit").await;
+    look.at("/account").await;
+    assert_eq!(look.seen().await, "");
 }

@@ -1,7 +1,8 @@
 //! A second factor: what it keeps out, and what it lets in.
 
-use crate::harness::app::{App, Builder};
+use crate::harness::app::{App, Builder, Process};
 use crate::harness::client::Reply;
+use crate::ui::account::age_confirmations;
 use crate::ui::visitor::{Visitor, hidden};
 use std::time::{SystemTime, UNIX_EPOCH};
 use totp_rs::{Algorithm, Secret, Totp};
@@ -224,5 +225,130 @@ async fn the_secret_is_in_no_file_of_the_store() {
             "{path:?}"
         );
         assert!(codes.iter().all(|it| !holds(it.as_bytes())), "{path:?}");
+    }
+}
+
+/// How many wrong codes are on record as refusals of a name.
+async fn refusals(visitor: &Visitor) -> i64 {
+    let trail = visitor.read("/wsexec/audit?action=refusal.*").await;
+    let trail: serde_json::Value = serde_json::from_str(&trail).expect("JSON");
+    let records = trail["audit"].as_array().expect("records").iter();
+    records.filter_map(|it| it["count"].as_i64()).sum()
+}
+
+#[tokio::test]
+async fn who_has_a_second_factor_confirms_with_a_code_of_either_kind_and_wrong_ones_are_counted() {
+    let app = with_vault().start().await;
+    let visitor = Visitor::logged_in(&app).await;
+    let (secret, recovery) = enrol(&visitor).await;
+    let confirm = async |code: &str| {
+        let fields = [
+            ("password", app.admin_password()),
+            ("code", code),
+            ("next", "/users/new"),
+        ];
+        visitor.submit("/confirm", &fields).await
+    };
+    let is_confirmed = async || visitor.get("/users/new").await.status == 200;
+
+    age_confirmations(&app);
+    assert!(!is_confirmed().await);
+    let page = visitor.read("/confirm?next=/users/new").await;
+    assert!(page.contains("id=\"code\""), "it asks for a code: {page}");
+    let before = refusals(&visitor).await;
+    for wrong in ["", "000000", "AAAA-BBBB-CCCC-DDDD", &code(&secret, 0)] {
+        // The last one was used to set it up.
+        let reply = confirm(wrong).await;
+        assert_eq!(reply.status, 400, "{wrong}: {}", reply.text());
+        assert!(reply.text().contains("The code is wrong"), "{wrong}");
+        assert!(!is_confirmed().await, "{wrong}");
+    }
+    let reply = confirm(&code(&secret, 1)).await;
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (303, "/users/new"),
+        "{}",
+        reply.text()
+    );
+    assert!(is_confirmed().await);
+    // The first of them at once, those that repeat within a minute.
+    assert_eq!(refusals(&visitor).await, before + 1, "they are on record");
+
+    age_confirmations(&app);
+    assert_eq!(confirm(&code(&secret, 1)).await.status, 400, "once only");
+    assert!(!is_confirmed().await);
+    let reply = confirm(&recovery[3]).await;
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    assert!(is_confirmed().await);
+    age_confirmations(&app);
+    assert_eq!(confirm(&recovery[3]).await.status, 400, "once only");
+    // The right code with a wrong password is nothing.
+    let fields = [
+        ("password", "wrong"),
+        ("code", &*recovery[4]),
+        ("next", "/users/new"),
+    ];
+    assert_eq!(visitor.submit("/confirm", &fields).await.status, 400);
+    assert_eq!(confirm(&recovery[4]).await.status, 303, "it is not used up");
+}
+
+#[tokio::test]
+async fn guessing_codes_at_the_confirmation_is_slowed_down() {
+    let app = with_vault().start().await;
+    let visitor = Visitor::logged_in(&app).await;
+    enrol(&visitor).await;
+    age_confirmations(&app);
+    let mut told = Vec::new();
+    for guess in 0..40 {
+        let code = format!("{guess:06}");
+        let fields = [
+            ("password", app.admin_password()),
+            ("code", &*code),
+            ("next", "/"),
+        ];
+        told.push(visitor.submit("/confirm", &fields).await.status);
+    }
+    assert_eq!(told[0], 400, "{told:?}");
+    assert_eq!(told.last(), Some(&429), "{told:?}");
+    assert_eq!(visitor.get("/users/new").await.status, 303);
+}
+
+#[tokio::test]
+async fn a_second_factor_still_counts_after_its_secret_went_to_another_master_key() {
+    let keys = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|name| keys.path().join(name));
+    for path in [&old, &new] {
+        wsexec::vault::write_key(path, &wsexec::vault::generate()).unwrap();
+    }
+    let mut app = App::builder()
+        .config(&format!("[secrets]\nmaster_key_file = {old:?}"))
+        .start()
+        .await;
+    let (secret, recovery) = enrol(&Visitor::logged_in(&app).await).await;
+    app.stop().await;
+    let both = format!("[secrets]\nmaster_key_file = {new:?}\nprevious_key_files = [{old:?}]");
+    app.configure(&both);
+    app.restart().await;
+    let mut rekey = app.command();
+    rekey.args(["secrets", "rekey", "--config", "wsexec.toml"]);
+    let said = Process::spawn(&mut rekey).said().await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(
+        said.text().contains("1 values were encrypted anew"),
+        "{}",
+        said.text()
+    );
+    // Beside the running server, and after the old key is gone.
+    for (step, good) in [(1, code(&secret, 1)), (2, recovery[0].clone())] {
+        if step == 2 {
+            std::fs::remove_file(&old).unwrap();
+            app.configure(&format!("[secrets]\nmaster_key_file = {new:?}"));
+            app.restart().await;
+        }
+        let (mut visitor, _) = half_way(&app).await;
+        assert_eq!(visitor.finish("/login/code", "000000").await.status, 401);
+        let reply = visitor.finish("/login/code", &good).await;
+        assert_eq!(reply.status, 303, "{step}: {}", reply.text());
+        visitor.read("/tasks").await;
     }
 }

@@ -286,3 +286,40 @@ async fn an_authority_that_cannot_be_read_is_told_before_the_start_and_by_check(
         assert!(all.contains("holds no certificate"), "{command}: {all}");
     }
 }
+
+#[tokio::test]
+async fn a_disabled_user_is_refused_from_the_next_request_on_over_the_same_connection() {
+    let authority = Authority::new("Clients");
+    let (app, _home) = start(&authority, "").await;
+    let alice = client(&app, Some(&authority.client("alice", |_| {})));
+    let get = || send(alice.get(format!("{}{PATH}", app.url())));
+    assert_eq!(get().await.status, 200);
+    let own = send(alice.get(format!("{}/wsexec/users/me", app.url()))).await;
+    let path = format!("/wsexec/users/{}", own.json()["user"]["id"]);
+    let handshakes = || logins_by_certificate(&app);
+    let before = handshakes().await;
+    assert_eq!(before, 1, "the first request of a connection is its login");
+    for beside in [false, true] {
+        for (disabled, status) in [(true, 401), (false, 200)] {
+            if beside {
+                let flag = if disabled { "--disable" } else { "--enable" };
+                let mut command = app.command();
+                let said = Process::spawn(command.args(["user", "change", "alice", flag]));
+                assert_eq!(said.said().await.code, Some(0));
+            } else {
+                let change = json!({"disabled": disabled});
+                let reply = app.client().put(&path, &change).await;
+                assert_eq!(reply.status, 200, "{}", reply.text());
+            }
+            assert_eq!(get().await.status, status, "{beside} {disabled}");
+        }
+    }
+    assert_eq!(handshakes().await, before, "it was one connection");
+}
+
+async fn logins_by_certificate(app: &App) -> usize {
+    let trail = app.client().get("/wsexec/audit?action=login").await.json();
+    let records = trail["audit"].as_array().expect("records").iter();
+    let ours = records.filter(|it| it["detail"]["method"] == "certificate");
+    ours.count()
+}

@@ -2,6 +2,7 @@ use super::visitor::{Visitor, hidden};
 use crate::harness::app::App;
 use crate::harness::door::Door;
 use crate::harness::sshd::{Kind, Sshd, fingerprint, user};
+use serde_json::json;
 
 fn task<'a>(key: &'a str, instance: &'a str, script: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![
@@ -250,4 +251,109 @@ async fn a_check_by_a_form_shows_each_step_and_what_to_do() {
     assert_eq!(check(good, "").await.status, 400);
     let wrong = visitor.get(&format!("/instances/{good}/check")).await;
     assert_eq!((wrong.status, wrong.header("allow")), (405, "POST"));
+}
+
+#[tokio::test]
+async fn labels_identity_and_approval_of_an_instance_are_kept_after_a_mistake_and_saved_then() {
+    let app = App::start().await;
+    let visitor = Visitor::logged_in(&app).await;
+    let key = hidden(&visitor.read("/instances/new").await, "key");
+    let form = |port, labels, identity| {
+        vec![
+            ("key", key.as_str()),
+            ("ip", "web-1.invalid"),
+            ("port", port),
+            ("tag", ""),
+            ("state", "ACTIVE"),
+            ("labels", labels),
+            ("identity", identity),
+            ("approval", "yes"),
+        ]
+    };
+    let two = "env=prod\r\n\r\n rack=7 ";
+    for (fields, wrong) in [
+        (form("70000", two, "deploy"), "port"),
+        (form("22", "env=prod\nno label", "deploy"), "labels"),
+        (form("22", "env=prod\nenv=test", "deploy"), "labels"),
+        (form("22", "k&y=<b>", "deploy"), "labels"),
+        (form("22", two, "two words"), "identity"),
+        // There is no such identity.
+        (form("22", two, "deploy"), ""),
+    ] {
+        let reply = visitor.submit("/instances/new", &fields).await;
+        let page = reply.text();
+        assert!((400..500).contains(&reply.status), "{wrong}: {page}");
+        if !wrong.is_empty() {
+            assert!(page.contains(&format!("id=\"{wrong}-wrong\"")), "{page}");
+        }
+        let labels = fields[5].1.replace("\r\n", "\n");
+        let typed = labels.replace('&', "&#38;").replace('<', "&#60;");
+        let typed = typed.replace('>', "&#62;");
+        let kept = page.replace("\r\n", "\n");
+        assert!(kept.contains(&typed), "{wrong}: {typed:?} in {page}");
+        let identity = format!("name=\"identity\" value=\"{}\"", fields[6].1);
+        assert!(page.contains(&identity), "{wrong}: {page}");
+        let approval = "<option value=\"yes\" selected>";
+        assert!(page.contains(approval), "{wrong}: {page}");
+    }
+    let reply = visitor.submit("/instances/new", &form("22", two, "")).await;
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    let path = format!("/wsexec{}", reply.header("location"));
+    let made = app.client().get(&path).await.json();
+    let made = &made["instance"];
+    assert_eq!(made["labels"], json!({"env": "prod", "rack": "7"}));
+    assert_eq!(made["approval"], true);
+    assert!(made["identity"].is_null());
+    let edit = format!("{}/edit", reply.header("location"));
+    let page = visitor.read(&edit).await;
+    assert!(page.contains("env=prod\nrack=7"), "{page}");
+}
+
+#[tokio::test]
+async fn instances_are_found_by_their_labels_on_the_page_as_in_the_api() {
+    let app = App::start().await;
+    let visitor = Visitor::logged_in(&app).await;
+    for (ip, labels) in [
+        ("a.invalid", json!({"env": "prod", "team": "x"})),
+        ("b.invalid", json!({"env": "prod"})),
+        ("c.invalid", json!({"env": "prod-2"})),
+        ("d.invalid", json!({})),
+    ] {
+        let new = json!({"ip": ip, "labels": labels});
+        let reply = app.client().post("/wsexec/instances", &new).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+    }
+    for (label, found) in [
+        ("env=prod", "ab"),
+        ("env=prod,team=x", "a"),
+        ("env=prod-2", "c"),
+        ("env=test", ""),
+        ("team=x", "a"),
+    ] {
+        let query: String = url::form_urlencoded::byte_serialize(label.as_bytes()).collect();
+        let path = format!("/wsexec/instances?label={query}");
+        let reply = app.client().get(&path).await.json();
+        let listed = reply["instances"].as_array().expect("a list").iter();
+        let listed: String = listed.map(|it| &it["ip"].as_str().unwrap()[..1]).collect();
+        assert_eq!(listed, found, "{label}");
+        let page = visitor.read(&format!("/instances?label={query}")).await;
+        for ip in ["a", "b", "c", "d"] {
+            let is_there = page.contains(&format!(">{ip}.invalid</a>"));
+            assert_eq!(is_there, found.contains(ip), "{label} {ip}: {page}");
+        }
+        assert!(page.contains(&format!("value=\"{label}\"")), "{page}");
+        assert_eq!(
+            page.contains("No instance fits."),
+            found.is_empty(),
+            "{label}"
+        );
+    }
+    for wrong in ["env", "=prod", "env=%3Cb%3E", "%00=x"] {
+        let path = format!("/wsexec/instances?label={wrong}");
+        let reply = app.client().get(&path).await;
+        assert_eq!(reply.status, 400, "{wrong}: {}", reply.text());
+        assert!(reply.text().contains("label"), "{wrong}: {}", reply.text());
+        let page = visitor.get(&format!("/instances?label={wrong}")).await;
+        assert_eq!(page.status, 400, "{wrong}: {}", page.text());
+    }
 }

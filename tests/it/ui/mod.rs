@@ -1,10 +1,12 @@
 //! The pages, in a browser and without one.
 
-mod account;
+pub mod account;
+mod approvals;
 mod browser;
 mod forms;
 mod identities;
 mod languages;
 mod login;
 mod pages;
+mod scopes;
 pub mod visitor;
