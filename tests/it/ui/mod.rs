@@ -6,4 +6,5 @@ mod forms;
 mod identities;
 mod login;
 mod pages;
+mod secrets;
 pub mod visitor;

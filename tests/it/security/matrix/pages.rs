@@ -209,6 +209,20 @@ fn pages() -> Vec<Page> {
             },
         ),
         page(
+            ("get", "/identities/:id/edit"),
+            Identity,
+            (ADMIN, ADMIN),
+            200,
+            none,
+        ),
+        page(
+            ("post", "/identities/:id/edit"),
+            Identity,
+            (ADMIN, ADMIN),
+            303,
+            |_| vec![("version", "1".into()), ("scope", "deploy@*".into())],
+        ),
+        page(
             ("post", "/identities/:id/delete"),
             Identity,
             (ADMIN, ADMIN),
