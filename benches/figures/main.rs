@@ -1,12 +1,13 @@
 //! The figures that WSEXEC promises, measured against the built program: see docs/benchmarks.md.
 //!
-//! `cargo bench --bench figures -- [a|b|c|d|e]...` measures the named ones, or all.
+//! `cargo bench --bench figures -- [a|b|c|d|e|f]...` measures the named ones, or all.
 
 mod bare;
 mod disk;
 mod gets;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod masking;
 mod nginx;
 mod output;
 mod posts;
@@ -19,12 +20,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     harness::figures(
         "figures",
-        &["a", "b", "c", "d", "e"],
+        &["a", "b", "c", "d", "e", "f"],
         async |figure| match figure {
             "a" => tasks::measure().await,
             "b" => gets::measure().await,
             "c" => posts::measure().await,
             "d" => output::measure().await,
+            "f" => masking::measure().await,
             _ => rest::measure().await,
         },
     )

@@ -136,6 +136,16 @@ impl Error {
         self
     }
 
+    /// Adds the field that is to blame, with what is wrong with it.
+    #[must_use]
+    pub fn about(mut self, field: &'static str, message: impl Into<String>) -> Self {
+        self.fields.push(Field {
+            field: field.into(),
+            message: message.into(),
+        });
+        self
+    }
+
     /// What kind it is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -146,7 +156,7 @@ impl Error {
         &self.detail
     }
 
-    /// The fields that are wrong; empty for every kind but [`Kind::Invalid`].
+    /// The fields that are wrong; empty for most kinds but [`Kind::Invalid`].
     pub fn invalid_fields(&self) -> &[Field] {
         &self.fields
     }

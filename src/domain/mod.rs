@@ -61,7 +61,7 @@ pub use task::{
 };
 pub use user::{NewUser, Role, User, UserChange, UserId};
 pub use validate::{
-    Invalid, host, idempotency_key, login_user, name, new_password, port, reference, retries,
-    retry_delay, script, subject, tag, timeout, username,
+    Invalid, SECRETS_MAX, host, idempotency_key, login_user, name, new_password, port, reference,
+    retries, retry_delay, script, subject, tag, timeout, username,
 };
 pub use wildcard::wildcard;

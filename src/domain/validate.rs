@@ -19,7 +19,8 @@ const ENV_MAX: usize = 256;
 /// Names and values together, in bytes: what a script gets is to leave room for its arguments.
 const ENV_BYTES_MAX: usize = 65_536;
 /// Each takes one of the few descriptors that any POSIX shell can hand on.
-const SECRETS_MAX: usize = 6;
+/// The most secrets that a script is given: what descriptors a shell has for them.
+pub const SECRETS_MAX: usize = 6;
 const PATH_MAX: usize = 4_096;
 const INTERPRETER_MAX: usize = 1_024;
 const RETRIES_MAX: i64 = 100;

@@ -59,6 +59,8 @@ impl Known {
         patterns.sort_unstable_by(|a, b| a.as_slice().cmp(b.as_slice()));
         let search = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
+            // What skips to the next likely place finds one in every line of a text.
+            .prefilter(false)
             .build(patterns.iter().map(|it| it.as_slice()));
         Self {
             longest: patterns.iter().map(|it| it.len()).max().unwrap_or(0),

@@ -1,6 +1,6 @@
 use super::{Action, Actor, Service};
 use crate::domain::{
-    Error, Identity, IdentityChange, IdentityId, IdentityKind, IfMatch, NewIdentity, NewTask,
+    Error, Identity, IdentityChange, IdentityId, IdentityKind, IfMatch, Kind, NewIdentity, NewTask,
     Result, SealedPlace, SealedValues, Secret, SecretValues,
 };
 use crate::engine::{PublicHalf, generate_key, public_half};
@@ -145,13 +145,11 @@ impl Service {
                 return Err(Error::field("secrets", wrong));
             };
             if !it.scope.allows(&new.user, (&instance).into()) {
-                return Err(Error::new(
-                    crate::domain::Kind::Forbidden,
-                    format!(
-                        "The scope of the identity {name} does not hold {} on this instance.",
-                        new.user
-                    ),
-                ));
+                let user = &new.user;
+                let why =
+                    format!("scope of the identity {name} does not hold {user} on this instance");
+                return Err(Error::new(Kind::Forbidden, format!("The {why}."))
+                    .about("secrets", format!("{variable}: the {why}")));
             }
         }
         Ok(())

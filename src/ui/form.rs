@@ -37,7 +37,7 @@ impl Problems {
     pub fn of(error: Error) -> Result<(StatusCode, Self)> {
         let status = http::status(error.kind());
         let general = match error.kind() {
-            Kind::Invalid if !error.invalid_fields().is_empty() => None,
+            Kind::Invalid | Kind::Forbidden if !error.invalid_fields().is_empty() => None,
             Kind::PreconditionFailed => Some(Problem::Changed),
             Kind::KeyReused => Some(Problem::Reused),
             Kind::Invalid | Kind::NotFound | Kind::Conflict | Kind::TooMany | Kind::Unavailable => {

@@ -95,6 +95,10 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
             get(identities::blank).post(identities::create),
         )
         .at("/identities/:id", get(identities::detail))
+        .at(
+            "/identities/:id/edit",
+            get(identities::edit).post(identities::save),
+        )
         .at("/identities/:id/delete", post(identities::delete))
         .at("/audit", get(audit::index))
         .at("/language", post(language::choose))

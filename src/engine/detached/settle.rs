@@ -111,7 +111,9 @@ impl Run<'_> {
             // Nothing of the run goes on there.
             Ok(()) => session.release(),
             Err(failure) => {
-                tracing::warn!(task = self.task.id.0, reason = %failure, "cannot remove what a detached run left on its instance");
+                // It may repeat what the machine printed.
+                let why = self.shared.known().mask(&failure.reason);
+                tracing::warn!(task = self.task.id.0, reason = %why, "cannot remove what a detached run left on its instance");
             }
         }
     }

@@ -111,7 +111,7 @@ impl Detached<'_> {
             false => {
                 let read = match self.command.secrets.is_empty() {
                     true => "exec 9<&-\n",
-                    false => ". /dev/fd/9\n",
+                    false => ". /proc/self/fd/9\n",
                 };
                 // What runs beside the script is not to hold what this opens.
                 let body = match self.command.secrets.is_empty() {

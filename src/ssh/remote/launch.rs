@@ -141,7 +141,7 @@ pub(in crate::ssh) fn refusal(said: &str, command: &Command) -> Failure {
              directory that can be written: XDG_STATE_HOME, the home directory, or TMPDIR."
         ),
         "secrets" => "The machine could not hand the script its secrets. That needs a directory that the user can \
-                      write to (/dev/shm, XDG_RUNTIME_DIR or TMPDIR) with room, and Linux's /dev/fd."
+                      write to (/dev/shm, XDG_RUNTIME_DIR or TMPDIR) with room, and Linux's /proc."
             .into(),
         "csh" => "The user's login shell is a csh, which would not hand the script its secrets: name an interpreter in \
                   the task, such as sh."

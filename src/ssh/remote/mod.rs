@@ -38,16 +38,32 @@ fn unguessable() -> String {
     format!("wsexec-{}", digits.concat())
 }
 
-/// The end of what a machine printed, on one line, as a reason can repeat it.
+/// The end of what a machine printed, on one line, as a reason can repeat it. A word is repeated
+/// whole or not at all: of half a secret nobody would know that it is one.
 fn words(printed: &[u8]) -> String {
-    let line = visible(&printed[printed.len().saturating_sub(4 * WORDS)..]);
+    let line = visible(printed);
     let skipped = line.chars().count().saturating_sub(WORDS);
-    line.chars().skip(skipped).collect()
+    match line.char_indices().nth(skipped) {
+        Some((at, _)) if at > 0 && !line[..at].ends_with(' ') => {
+            let (_, whole) = line[at..].split_once(' ').unwrap_or_default();
+            whole.to_owned()
+        }
+        Some((at, _)) => line[at..].to_owned(),
+        None => line,
+    }
 }
 
-/// The begin of what a program of ours said.
+/// The begin of what a program of ours said, in whole words too.
 fn first_words(said: &[u8]) -> String {
-    visible(said).chars().take(WORDS).collect()
+    let line = visible(said);
+    match line.char_indices().nth(WORDS) {
+        Some((at, next)) if next != ' ' => {
+            let (whole, _) = line[..at].rsplit_once(' ').unwrap_or_default();
+            whole.to_owned()
+        }
+        Some((at, _)) => line[..at].to_owned(),
+        None => line,
+    }
 }
 
 fn visible(text: &[u8]) -> String {
@@ -61,4 +77,34 @@ fn visible(text: &[u8]) -> String {
 
 fn start_failed(reason: impl Into<String>) -> Failure {
     Failure::new(Outcome::StartFailed, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_repeats_whole_words_of_what_a_machine_printed() {
+        let long = "word ".repeat(100);
+        for cut in 0..40 {
+            let secret = "planted-secret";
+            let end = format!("{secret} {}", "x".repeat(WORDS - cut));
+            for text in [
+                words(end.as_bytes()),
+                words((long.clone() + &end).as_bytes()),
+            ] {
+                assert!(text.contains(secret) || !text.contains("secret"), "{text}");
+                assert!(
+                    text.ends_with('x') && text.chars().count() <= WORDS,
+                    "{text}"
+                );
+            }
+            let begin = format!("{} {secret} {long}", "x".repeat(WORDS - cut));
+            let text = first_words(begin.as_bytes());
+            assert!(text.contains(secret) || !text.contains("plan"), "{text}");
+        }
+        assert_eq!(words(&[b'x'; WORDS + 1]), "");
+        assert_eq!(words(b" a\n\0b "), "a b");
+        assert_eq!(first_words(&[b'x'; WORDS]), "x".repeat(WORDS));
+    }
 }

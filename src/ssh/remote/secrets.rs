@@ -8,6 +8,10 @@ use crate::ssh::{Failure, Session};
 /// What secrets stand on: the single digits that dash can redirect, less those of the launch.
 const DESCRIPTORS: [u8; 6] = [3, 4, 5, 6, 8, 9];
 
+/// Where a descriptor is opened anew. Not /dev/fd, though it leads here: a ksh takes that for the
+/// descriptor itself, which stays at its end once it was read.
+pub(super) const FD: &str = "/proc/self/fd";
+
 /// One secret of a script.
 #[derive(Debug, Clone)]
 pub struct ScriptSecret {
@@ -41,7 +45,7 @@ impl Session {
 
 /// Shell text that opens each secret on its descriptor and exports where it is. Calls
 /// `wsexec_failed` where it cannot. A value is written only once its file has no name any more, so
-/// that nothing is left, however this ends; opened anew through /dev, it can be read again and
+/// that nothing is left, however this ends; opened anew through /proc, it can be read again and
 /// again (Linux). Its own variables are `wsexec_private`, `wsexec_try` and `wsexec_mask`.
 pub(super) fn opened(secrets: &[ScriptSecret]) -> String {
     if secrets.is_empty() {
@@ -55,7 +59,7 @@ pub(super) fn opened(secrets: &[ScriptSecret]) -> String {
     text.push_str("rm -rf \"$wsexec_private\"; set +C; umask \"$wsexec_mask\"\n");
     for (fd, secret) in numbered() {
         text.push_str(&written(*fd, secret.value.expose()));
-        text.push_str(&format!("export {}_FILE=/dev/fd/{fd}\n", secret.variable));
+        text.push_str(&format!("export {}_FILE={FD}/{fd}\n", secret.variable));
     }
     text
 }
@@ -98,8 +102,64 @@ fn private_directory() -> String {
 
 fn written(fd: u8, value: &str) -> String {
     format!(
-        "wsexec_put {} 2>/dev/null >&{fd} && [ -r /dev/fd/{fd} ] || wsexec_failed secrets\n\
-         exec {fd}< /dev/fd/{fd}\n",
+        "wsexec_put {} 2>/dev/null >&{fd} && [ -r {FD}/{fd} ] || wsexec_failed secrets\n\
+         exec {fd}< {FD}/{fd}\n",
         quoted(value)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// What a machine's /bin/sh may be.
+    const SHELLS: [&str; 5] = ["dash", "bash", "busybox sh", "mksh", "ksh93"];
+
+    fn ran(shell: &str, text: &str) -> String {
+        let mut words = shell.split(' ');
+        let program = words.next().expect("a name");
+        let mut command = Command::new(program);
+        let output = command.args(words).args(["-c", text]).output();
+        let output = output.unwrap_or_else(|error| panic!("{shell} is not installed: {error}"));
+        assert!(output.status.success(), "{shell}: {output:?}");
+        assert!(output.stderr.is_empty(), "{shell}: {output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    #[test]
+    fn any_posix_shell_hands_secrets_on_to_any_and_they_can_be_read_again_and_again() {
+        let value = |number| format!("{number}: 'quoted' \\ \"$x\" -n\né\n\n");
+        let secrets: Vec<_> = (0..DESCRIPTORS.len())
+            .map(|number| ScriptSecret {
+                variable: format!("S{number}"),
+                name: "it".into(),
+                value: Secret::new(value(number)),
+                host_keys: Vec::new(),
+            })
+            .collect();
+        let mut expected = String::new();
+        let mut script = String::new();
+        for number in 0..secrets.len() {
+            // By another program, by the shell itself, and by one below it.
+            let file = format!("\"$S{number}_FILE\"");
+            script.push_str(&format!(
+                "cat {file}; cat {file}; read -r x < {file}; read -r y < {file}; echo \"$x$y\"; ( cat < {file} )\n"
+            ));
+            let whole = value(number);
+            let line = whole.lines().next().expect("a line");
+            expected.push_str(&format!("{whole}{whole}{line}{line}\n{whole}"));
+        }
+        for outer in SHELLS {
+            for inner in SHELLS {
+                let text = format!(
+                    "wsexec_failed() {{ echo \"failed $*\"; exit 9; }}\n{}exec {inner} -c {}{}\n",
+                    opened(&secrets),
+                    quoted(&script),
+                    handed_on(&secrets)
+                );
+                assert_eq!(ran(outer, &text), expected, "{inner} in {outer}");
+            }
+        }
+    }
 }

@@ -1,5 +1,5 @@
 use super::how::How;
-use super::id_of;
+use super::{id_of, secrets};
 use crate::domain::{
     Error, Field, Instance, InstanceFilter, InstanceId, InstanceState, NewTask, Page,
     Result as Outcome, random_token,
@@ -27,6 +27,8 @@ struct NewPage {
     /// None where there are too many to choose from.
     offered: Option<Vec<Instance>>,
     problems: Problems,
+    /// Identities that secrets may be taken of, to choose from.
+    secrets: Vec<String>,
     /// What of the task to run again is not in the form.
     missing: Option<String>,
     curl: Curl,
@@ -147,6 +149,7 @@ impl NewPage {
             offered: Some(offered).filter(|all| all.len() <= OFFERED as usize),
             typed,
             problems,
+            secrets: secrets::offered(service, actor).await?,
             missing: None,
         })
     }

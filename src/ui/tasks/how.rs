@@ -1,5 +1,6 @@
 //! How a script is run, as a form has it.
 
+use super::secrets::Rows;
 use crate::domain::{Become, BecomeMethod, Launch, Mode, NewTask, Task};
 use crate::ui::form::{lines, number};
 use serde::Deserialize;
@@ -19,6 +20,8 @@ pub struct How {
     pub pty: String,
     pub retries: String,
     pub retry_delay: String,
+    #[serde(flatten)]
+    pub secrets: Rows,
 }
 
 impl How {
@@ -33,8 +36,6 @@ impl How {
         if task.stdin_bytes > 0 {
             missing.push(format!("its standard input of {} bytes", task.stdin_bytes));
         }
-        let secrets = task.secrets.iter();
-        missing.extend(secrets.map(|(name, _)| format!("its secret {name}")));
         let text = |it: &Option<String>| it.clone().unwrap_or_default();
         let tries = |number: u32| match task.retries {
             0 => String::new(),
@@ -58,6 +59,7 @@ impl How {
             pty: if launch.pty { "on" } else { "" }.into(),
             retries: tries(task.retries),
             retry_delay: tries(task.retry_delay),
+            secrets: Rows::of(&task.secrets),
         };
         let missing = (!missing.is_empty()).then(|| missing.join(", "));
         (how, missing)
@@ -82,6 +84,7 @@ impl How {
                 None
             }),
         };
+        new.secrets = self.secrets.given();
         new.stdin = Some(lines(&self.stdin).into_bytes()).filter(|it| !it.is_empty());
         new.launch = Launch {
             env: self.variables(&mut note),
@@ -109,13 +112,13 @@ impl How {
 
     /// Whether nothing is put around the script.
     pub fn is_plain(&self) -> bool {
-        let [mode, rest @ ..] = self.says();
-        mode != Mode::Detached.as_str() && rest.iter().all(|typed| typed.is_empty())
+        let mut rest = self.says().into_iter().skip(1);
+        self.mode != Mode::Detached.as_str() && rest.all(str::is_empty)
     }
 
     /// All of it, for what makes a form that is sent twice one request.
-    pub fn says(&self) -> [&str; 11] {
-        [
+    pub fn says(&self) -> Vec<&str> {
+        let alone: [&str; 11] = [
             &self.mode,
             &self.env,
             &self.cwd,
@@ -127,7 +130,8 @@ impl How {
             &self.pty,
             &self.retries,
             &self.retry_delay,
-        ]
+        ];
+        alone.into_iter().chain(self.secrets.says()).collect()
     }
 }
 
@@ -153,6 +157,10 @@ pub fn members(task: &Task) -> Option<serde_json::Map<String, serde_json::Value>
     let attached = task.mode == Mode::Attached;
     put("mode", task.mode.as_str().into(), attached);
     put("env", env.into(), launch.env.is_empty());
+    let secrets = task.secrets.iter().cloned();
+    let secrets: serde_json::Map<_, _> = secrets.map(|(name, it)| (name, it.into())).collect();
+    let none = secrets.is_empty();
+    put("secrets", secrets.into(), none);
     put("cwd", launch.cwd.clone().into(), launch.cwd.is_none());
     let interpreter = launch.interpreter.clone();
     let none = interpreter.is_none();

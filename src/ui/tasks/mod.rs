@@ -4,6 +4,7 @@ mod approval;
 mod form;
 mod how;
 mod list;
+mod secrets;
 mod show;
 
 pub use approval::decide;

@@ -1,4 +1,4 @@
-use crate::harness::app::{App, Process};
+use crate::harness::app::{App, Builder, Process};
 use crate::harness::process::Said;
 use crate::harness::sshd::{self, Sshd};
 use rustix::process::Signal;
@@ -22,12 +22,12 @@ impl Place {
     }
 
     async fn with(config: &str) -> Self {
+        Self::by(App::builder().config(config)).await
+    }
+
+    async fn by(builder: Builder) -> Self {
         let sshd = Sshd::start();
-        let app = App::builder()
-            .config(config)
-            .identity(sshd.identity())
-            .start()
-            .await;
+        let app = builder.identity(sshd.identity()).start().await;
         let instance = app.declare("127.0.0.1", sshd.port()).await;
         Self {
             sshd,
@@ -82,6 +82,41 @@ async fn it_exits_and_speaks_as_the_script_does() {
     assert_eq!(said.text(), "out\n");
     assert_eq!(said.stderr, "err\n");
     assert_eq!(place.run("true").await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_script_is_given_the_secrets_that_are_named() {
+    let key = wsexec::vault::generate();
+    let place = Place::by(App::builder().env("WSEXEC_MASTER_KEY", key.expose())).await;
+    let value = wsexec::domain::random_token();
+    let new = json!({"name": "prod-db", "kind": "secret", "value": value.expose()});
+    let reply = place.app.client().post("/wsexec/identities", &new).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let script = "wc -c < \"$DB_FILE\"; cat \"$AGAIN_FILE\"";
+    let mut command = place.command(script);
+    command.args(["--secret", "DB=prod-db", "--secret", "AGAIN=prod-db"]);
+    let said = Process::spawn(&mut command).said().await;
+    let dots = ".".repeat(value.expose().len() - "[masked]".len());
+    assert_eq!(
+        said.text(),
+        format!("43\n[masked{dots}]"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(said.code, Some(0));
+    let secrets = json!({"DB": "prod-db", "AGAIN": "prod-db"});
+    assert_eq!(place.task().await["secrets"], secrets);
+    for (option, because) in [
+        ("DB", "must be NAME=IDENTITY"),
+        ("DB=none", "there is no identity none of the kind secret"),
+    ] {
+        let mut command = place.command("true");
+        let said = Process::spawn(command.args(["--secret", option]))
+            .said()
+            .await;
+        assert_eq!(said.code, Some(125), "{}", said.stderr);
+        assert!(said.stderr.contains(because), "{}", said.stderr);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Scripts that become another user, by the machine's own sudo and doas.
 
+use super::secrets::identity;
 use super::{cancel, located, on, runs, wait_for};
 use crate::harness::app::App;
+use crate::harness::people::Person;
 use crate::harness::sshd::Sshd;
 use crate::harness::users::{User, throwaway_user};
 use serde_json::{Value, json};
@@ -60,6 +62,16 @@ struct Machine {
 
 impl Machine {
     async fn with(rules: &str) -> Option<Self> {
+        Self::by(rules, App::builder()).await
+    }
+
+    /// With a master key, so that it can keep identities.
+    async fn with_vault(rules: &str) -> Option<Self> {
+        let key = wsexec::vault::generate();
+        Self::by(rules, App::builder().env("WSEXEC_MASTER_KEY", key.expose())).await
+    }
+
+    async fn by(rules: &str, builder: crate::harness::app::Builder) -> Option<Self> {
         let user = throwaway_user("/bin/bash")?;
         user.set_password(PASSWORD);
         let rules = Rules::sudoers(&user, rules);
@@ -85,7 +97,7 @@ impl Machine {
             password("elsewhere", "right", "127.0.0.1"),
         ]
         .concat();
-        let (app, instance) = on(&sshd, App::builder().config(&config)).await;
+        let (app, instance) = on(&sshd, builder.config(&config)).await;
         Some(Self {
             app,
             sshd,
@@ -436,4 +448,140 @@ async fn after_a_crash_what_runs_as_another_user_is_ended_by_that_user() {
     let task = machine.app.wait_ended(id).await;
     assert_eq!(task["outcome"], "cancelled", "{task:#}");
     assert!(!runs("sleep\x0087303"), "{task:#}");
+}
+
+const ASKS: &str = "Defaults:USER timestamp_timeout=0\nUSER ALL=(ALL) ALL";
+
+#[tokio::test]
+async fn a_password_of_an_identity_is_for_its_users_machines_and_callers_alone() {
+    let Some(machine) = Machine::with_vault(ASKS).await else {
+        return;
+    };
+    let (app, user) = (&machine.app, machine.sshd.user());
+    // The server's own choice among the keys is the one on record after a first run.
+    machine.run("true", json!({})).await;
+    let path = format!("/wsexec/instances/{}", machine.instance);
+    let seen = app.client().get(&path).await.json();
+    let key = seen["instance"]["host_key"]["fingerprint"].clone();
+    let other = format!("SHA256:{}", "A".repeat(43));
+    for (name, scope, host_keys) in [
+        (
+            "both",
+            format!("{user}@#{}", machine.instance),
+            vec![other.as_str().into(), key],
+        ),
+        ("other-key", "*@*".into(), vec![json!(other)]),
+        ("other-user", "nobody@*".into(), vec![]),
+    ] {
+        let new = json!({
+            "name": name, "kind": "become_password", "value": PASSWORD, "scope": [scope], "host_keys": host_keys,
+        });
+        identity(app, new).await;
+    }
+    let become_root = |password: &str| json!({"become": {"user": "root", "password": password}});
+    for mode in ["attached", "detached"] {
+        let mut way = become_root("both");
+        way["mode"] = mode.into();
+        let task = machine.run("id -un", way).await;
+        assert_eq!(task["stdout"], "root\n", "{mode}: {task:#}");
+        for (name, because) in [
+            (
+                "other-key",
+                "The identity other-key is not for this machine",
+            ),
+            ("other-user", "its scope does not hold that"),
+        ] {
+            let mut way = become_root(name);
+            way["mode"] = mode.into();
+            assert_refused(&machine.run("echo no", way).await, because);
+        }
+    }
+    // The caller's scope stands before all of it.
+    for (name, scope, status) in [
+        ("inside", format!("{user}@*"), 201),
+        ("beside", "nobody@*".into(), 403),
+    ] {
+        let more = json!({"role": "runner", "scope": [scope]});
+        let client = Person::add(app, name, more).await.client(app);
+        let mut task = become_root("both");
+        task["name"] = "test".into();
+        task["instance"] = machine.instance.into();
+        task["user"] = user.clone().into();
+        task["script"] = "id -un".into();
+        let reply = client.post("/wsexec/tasks", &task).await;
+        assert_eq!(reply.status, status, "{name}: {}", reply.text());
+        if status == 201 {
+            let id = reply.json()["task"]["id"].as_i64().unwrap();
+            assert_eq!(app.wait_ended(id).await["stdout"], "root\n");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_script_behind_sudos_password_has_its_secrets_and_its_input() {
+    let Some(machine) = Machine::with_vault(ASKS).await else {
+        return;
+    };
+    let value = "a secret 'of' \"root's\"";
+    identity(
+        &machine.app,
+        json!({"name": "pw", "kind": "become_password", "value": PASSWORD}),
+    )
+    .await;
+    identity(
+        &machine.app,
+        json!({"name": "it", "kind": "secret", "value": value}),
+    )
+    .await;
+    let script = "id -un; wc -c < \"$IT_FILE\"; wc -c < \"$IT_FILE\"; cat; cat \"$IT_FILE\"";
+    for mode in ["attached", "detached"] {
+        for interpreter in [json!(null), json!("sh")] {
+            let mut way = json!({
+                "become": {"user": "root", "password": "pw"}, "secrets": {"IT": "it"}, "mode": mode,
+                "stdin": "input\n",
+            });
+            if !interpreter.is_null() {
+                way["interpreter"] = interpreter.clone();
+            }
+            let task = machine.run(script, way).await;
+            let length = value.len();
+            let dots = ".".repeat(length - "[masked]".len());
+            let expected = format!("root\n{length}\n{length}\ninput\n[masked{dots}]");
+            assert_eq!(task["stdout"], expected, "{mode} {interpreter}: {task:#}");
+            assert_eq!((&task["masked"], &task["stderr"]), (&json!(1), &json!("")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_sudo_prints_is_masked_in_the_reason_and_in_a_check() {
+    let secret = "planted0 secret of sudo";
+    let rules = format!(
+        "Defaults:USER passwd_tries=1, badpass_message=\"no\", authfail_message=\"refused: {secret}\"\n\
+         USER ALL=(ALL) ALL"
+    );
+    let Some(machine) = Machine::with_vault(&rules).await else {
+        return;
+    };
+    identity(
+        &machine.app,
+        json!({"name": "said", "kind": "secret", "value": secret}),
+    )
+    .await;
+    let become_root = json!({"user": "root", "password": "wrong"});
+    let mask = format!(
+        "refused: [masked{}]",
+        ".".repeat(secret.len() - "[masked]".len())
+    );
+    for mode in ["attached", "detached"] {
+        let task = machine
+            .run("true", json!({"become": become_root, "mode": mode}))
+            .await;
+        assert_refused(&task, &mask);
+    }
+    let path = format!("/wsexec/instances/{}/check", machine.instance);
+    let body = json!({"user": machine.sshd.user(), "become": become_root});
+    let found = machine.app.client().post(&path, &body).await.text();
+    assert!(found.contains(&mask) && !found.contains(secret), "{found}");
+    assert!(!machine.app.stderr().contains(secret));
 }

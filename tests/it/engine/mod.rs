@@ -14,7 +14,7 @@ mod pool;
 mod redaction;
 mod restart;
 mod retries;
-mod secrets;
+pub mod secrets;
 mod ways;
 
 use crate::harness::app::{App, Builder};

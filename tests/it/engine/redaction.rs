@@ -119,3 +119,123 @@ async fn a_secret_of_another_process_is_masked_too() {
         );
     }
 }
+
+/// A secret that can be a host's name, and a login user's.
+fn name_like() -> String {
+    let digits = wsexec::domain::random_bytes::<12>();
+    let digits = digits.map(|byte| format!("{byte:02x}"));
+    format!("planted-{}", digits.concat())
+}
+
+fn assert_masked(text: &serde_json::Value, value: &str) {
+    let text = text.to_string();
+    assert!(
+        text.contains("[masked") && !text.contains(&value[8..]),
+        "{text}"
+    );
+}
+
+async fn health(app: &App, instance: i64) -> serde_json::Value {
+    let path = format!("/wsexec/instances/{instance}");
+    app.client().get(&path).await.json()["instance"]["health"].clone()
+}
+
+async fn check(app: &App, instance: i64, user: &str) -> serde_json::Value {
+    let path = format!("/wsexec/instances/{instance}/check");
+    let reply = app.client().post(&path, &json!({"user": user})).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()["check"].clone()
+}
+
+#[tokio::test]
+async fn a_secret_that_a_machine_prints_instead_of_running_anything_is_masked_in_reason_check_and_log()
+ {
+    let value = name_like();
+    let force = format!("ForceCommand echo closed, and the password is {value}");
+    let sshd = Sshd::builder().line(force).start();
+    let (app, instance) = with(&sshd, &value).await;
+    for mode in ["attached", "detached"] {
+        let task = app
+            .post_task(json!({
+                "name": "t", "instance": instance, "user": sshd.user(), "mode": mode, "script": "true",
+                // What is put around the script is what the machine does not run.
+                "env": {"A": "b"},
+            }))
+            .await;
+        let task = app.wait_ended(task["id"].as_i64().unwrap()).await;
+        assert_eq!(task["outcome"], "start_failed", "{task:#}");
+        assert!(
+            task["reason"]
+                .as_str()
+                .unwrap()
+                .contains("closed, and the password is"),
+            "{task:#}"
+        );
+        assert_masked(&task["reason"], &value);
+    }
+    let found = check(&app, instance, &sshd.user()).await;
+    assert_eq!(found["ok"], false);
+    assert_masked(&found["steps"], &value);
+    assert!(!app.stderr().contains(&value));
+}
+
+#[tokio::test]
+async fn a_password_that_is_typed_for_the_user_or_the_host_is_masked_in_last_error_and_attempts() {
+    let (sshd, value) = (Sshd::start(), name_like());
+    let (app, instance) = with(&sshd, &value).await;
+    let task = app.run(instance, &value, "true").await;
+    assert_eq!(task["outcome"], "auth_failed", "{task:#}");
+    assert_masked(&task["reason"], &value);
+    assert_masked(&health(&app, instance).await["last_error"], &value);
+    assert_masked(&check(&app, instance, &value).await["steps"], &value);
+
+    let nowhere = app.declare(&format!("{value}.invalid"), 22).await;
+    let task = app
+        .post_task(json!({
+            "name": "t", "instance": nowhere, "user": sshd.user(), "script": "true",
+            "retries": 1, "retry_delay": 0,
+        }))
+        .await;
+    let id = task["id"].as_i64().unwrap();
+    let task = app.wait_ended(id).await;
+    assert_eq!(
+        (&task["outcome"], &task["attempt"]),
+        (&json!("unreachable"), &json!(2)),
+        "{task:#}"
+    );
+    assert_masked(&task["reason"], &value);
+    let path = format!("/wsexec/tasks/{id}/attempts");
+    let attempts = app.client().get(&path).await.json();
+    assert_masked(&attempts["attempts"][0]["reason"], &value);
+    assert_masked(&health(&app, nowhere).await["last_error"], &value);
+}
+
+#[tokio::test]
+async fn a_secret_that_a_machine_prints_when_a_run_is_tidied_away_is_masked_in_the_log() {
+    let value = name_like();
+    let dir = tempfile::tempdir().unwrap();
+    let flag = dir.path().join("closed");
+    let command = dir.path().join("command");
+    let text = format!(
+        "#!/bin/sh\nif [ -d '{0}' ] && ! mkdir '{0}/collected' 2>/dev/null; then echo 'closed {value}'; exit 1; fi\nexec sh -c \"$SSH_ORIGINAL_COMMAND\"\n",
+        flag.display()
+    );
+    std::fs::write(&command, text).unwrap();
+    let force = format!("ForceCommand sh {}", command.display());
+    let sshd = Sshd::builder().line(force).start();
+    let (app, instance) = with(&sshd, &value).await;
+    let task = app
+        .post_task(json!({
+            "name": "t", "instance": instance, "user": sshd.user(), "mode": "detached",
+            // Behind its end one more command is let in, which collects it.
+            "script": format!("echo begun; sleep 2; mkdir '{}'", flag.display()),
+        }))
+        .await;
+    let task = app.wait_ended(task["id"].as_i64().unwrap()).await;
+    assert_eq!(task["rc"], 0, "{task:#}");
+    let said = "cannot remove what a detached run left";
+    super::wait_for(|| app.stderr().contains(said), "the word of it in the log").await;
+    let log = app.stderr();
+    let line = log.lines().find(|line| line.contains(said)).unwrap();
+    assert!(line.contains("[masked") && !log.contains(&value), "{line}");
+}

@@ -293,3 +293,29 @@ async fn a_jump_is_logged_in_to_with_an_identity_of_its_own_and_each_use_is_on_r
         assert_eq!(detail["user"], target.user(), "{detail:#}");
     }
 }
+
+#[tokio::test]
+async fn a_secret_is_read_again_and_again_in_every_posix_shell() {
+    let sshd = Sshd::start();
+    let (app, instance) = with_secret(&sshd, VALUE).await;
+    let script = "f=$DB_PASSWORD_FILE\nwc -c < \"$f\"; wc -c < \"$f\"; ( cat \"$f\" | wc -c )\n";
+    let length = VALUE.len();
+    for shell in ["busybox sh", "mksh", "ksh93", "dash", "bash"] {
+        for mode in ["attached", "detached"] {
+            let how = json!({"mode": mode, "interpreter": shell});
+            let task = run(&app, &sshd, instance, script, how).await;
+            let expected = format!("{length}\n{length}\n{length}\n");
+            assert_eq!(task["stdout"], expected, "{shell} {mode}: {task:#}");
+        }
+    }
+    for shell in ["/bin/mksh", "/bin/ksh93"] {
+        let sshd = Sshd::builder().login_shell(shell).start();
+        let (app, instance) = with_secret(&sshd, VALUE).await;
+        let task = run(&app, &sshd, instance, script, json!({})).await;
+        assert_eq!(
+            task["stdout"],
+            format!("{length}\n{length}\n{length}\n"),
+            "{shell}: {task:#}"
+        );
+    }
+}

@@ -124,6 +124,12 @@ impl Browser {
         url.path().to_owned()
     }
 
+    /// Gives the window another size; the page in it may be a little smaller.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let set = self.driver.set_window_rect(0, 0, width, height).await;
+        set.expect("a window");
+    }
+
     /// Types into a field.
     pub async fn fill(&self, css: &str, text: &str) {
         let field = self.element(css).await;

@@ -9,4 +9,5 @@ mod languages;
 mod login;
 mod pages;
 mod scopes;
+mod secrets;
 pub mod visitor;

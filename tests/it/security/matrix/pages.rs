@@ -182,6 +182,20 @@ fn pages() -> Vec<Row<Fields>> {
             },
         ),
         row(
+            ("get", "/identities/:id/edit"),
+            Identity,
+            (ADMIN, ADMIN),
+            200,
+            none,
+        ),
+        row(
+            ("post", "/identities/:id/edit"),
+            Identity,
+            (ADMIN, ADMIN),
+            303,
+            |_| vec![("version", "1".into()), ("scope", "deploy@*".into())],
+        ),
+        row(
             ("post", "/identities/:id/delete"),
             Identity,
             (ADMIN, ADMIN),

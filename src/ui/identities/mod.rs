@@ -1,12 +1,14 @@
-//! Identities: the list, one with its public half, and a form to make one. No page ever has a
-//! secret in it, not even the one that was just typed.
+//! Identities: the list, one with its public half, and the forms to make and to change one. No page
+//! ever has a secret in it, not even the one that was just typed.
 
-use super::form::{Problems, if_version, lines};
+mod change;
+mod typed;
+
+pub use change::{edit, save};
+
+use super::form::{Problems, if_version};
 use super::page::{self, Section, Shell};
-use crate::domain::{
-    Error, Field, Identity, IdentityId, IdentityKind, NewIdentity, Result as Outcome, Scope,
-    Secret, SecretValues,
-};
+use crate::domain::{Error, Identity, IdentityId, Result as Outcome};
 use crate::http::{Caller, Form};
 use crate::service::{Action, Service};
 use crate::ui::filters;
@@ -15,6 +17,7 @@ use poem::http::StatusCode;
 use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
 use serde::Deserialize;
+use typed::Typed;
 
 #[derive(Template)]
 #[template(path = "pages/identities/list.html")]
@@ -39,52 +42,6 @@ struct NewPage {
     shell: Shell,
     typed: Typed,
     problems: Problems,
-}
-
-/// The form as it was typed; what is secret of it is never shown again.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct Typed {
-    name: String,
-    kind: String,
-    scope: String,
-    host_keys: String,
-    value: String,
-    passphrase: String,
-}
-
-impl Typed {
-    fn new_identity(&self) -> Outcome<NewIdentity> {
-        let mut wrong = Vec::new();
-        let mut note = |field: &'static str, message: String| {
-            let field = field.into();
-            wrong.push(Field { field, message });
-        };
-        let kind = IdentityKind::parse(&self.kind).unwrap_or_else(|| {
-            note("kind", "must be chosen".into());
-            IdentityKind::SshKey
-        });
-        let scope = Scope::parse(self.scope.split_whitespace()).unwrap_or_else(|message| {
-            note("scope", message);
-            Scope::default()
-        });
-        let given = |typed: &String| Some(Secret::new(lines(typed))).filter(|_| !typed.is_empty());
-        let (value, passphrase) = (given(&self.value), given(&self.passphrase));
-        if value.is_none() && passphrase.is_some() {
-            note("value", "is required with a passphrase".into());
-        }
-        let new = NewIdentity {
-            name: self.name.trim().to_owned(),
-            kind,
-            scope,
-            host_keys: self.host_keys.split_whitespace().map(Into::into).collect(),
-            values: value.map(|value| SecretValues { value, passphrase }),
-        };
-        match wrong.is_empty() {
-            true => Ok(new),
-            false => Err(Error::fields(wrong)),
-        }
-    }
 }
 
 #[handler]
