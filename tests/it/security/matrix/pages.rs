@@ -24,6 +24,8 @@ const OPEN: &[&str] = &[
     "post /login/code",
     "get /login/second_factor",
     "post /login/second_factor",
+    "get /login/openid",
+    "get /login/openid/callback",
     "post /logout",
     "get /static/:name",
 ];
