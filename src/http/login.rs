@@ -25,6 +25,10 @@ const OPENID_COOKIE: &str = "__Host-wsexec-openid";
 /// The longest of them, in bytes: 256 random bits, and the way back in base64.
 const OPENID_LONGEST: usize = 2048;
 
+/// Sent along where another site leads here, too.
+const LAX: &str = "; SameSite=Lax";
+const GONE: &str = "; Max-Age=0";
+
 /// Which logins count at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Zone {
@@ -246,7 +250,10 @@ pub(super) fn comes_by_itself(request: &Request) -> bool {
     cookies(request, COOKIE_NAME).next().is_some() || (by_certificate && agents.any(of_browser))
 }
 
-fn cookies<'a>(request: &'a Request, name: &'static str) -> impl Iterator<Item = &'a str> {
+pub(super) fn cookies<'a>(
+    request: &'a Request,
+    name: &'static str,
+) -> impl Iterator<Item = &'a str> {
     request
         .headers()
         .get_all(COOKIE)
@@ -258,40 +265,41 @@ fn cookies<'a>(request: &'a Request, name: &'static str) -> impl Iterator<Item =
 
 /// Gives the browser its session.
 pub fn set_session(response: &mut Response, token: &Secret) {
-    set_cookie(response, (COOKIE_NAME, token.expose()), STRICT);
+    set_cookie(response, (COOKIE_NAME, token.expose()), "");
 }
 
 /// Makes the browser forget its session.
 pub fn clear_session(response: &mut Response) {
-    set_cookie(response, (COOKIE_NAME, ""), &[STRICT, GONE].concat());
+    set_cookie(response, (COOKIE_NAME, ""), GONE);
 }
 
 /// Gives the browser what lets it finish a login.
 pub fn set_step(response: &mut Response, token: &Secret) {
-    set_cookie(response, (STEP_COOKIE, token.expose()), STRICT);
+    set_cookie(response, (STEP_COOKIE, token.expose()), "");
 }
 
 /// Makes the browser forget a login that was half done.
 pub fn clear_step(response: &mut Response) {
-    set_cookie(response, (STEP_COOKIE, ""), &[STRICT, GONE].concat());
+    set_cookie(response, (STEP_COOKIE, ""), GONE);
 }
 
 /// Gives the browser what it needs to come back from an OpenID provider.
 pub fn set_openid(response: &mut Response, cookie: &Secret) {
     let life = format!("{LAX}; Max-Age={TICKET_LIFE}");
-    set_cookie(response, (OPENID_COOKIE, cookie.expose()), &life);
+    write_cookie(response, (OPENID_COOKIE, cookie.expose()), &life);
 }
 
 /// Makes the browser forget that it was there.
 pub fn clear_openid(response: &mut Response) {
-    set_cookie(response, (OPENID_COOKIE, ""), &[LAX, GONE].concat());
+    write_cookie(response, (OPENID_COOKIE, ""), &format!("{LAX}{GONE}"));
 }
 
-const STRICT: &str = "; SameSite=Strict";
-const LAX: &str = "; SameSite=Lax";
-const GONE: &str = "; Max-Age=0";
+/// Sends along with what a page of ours leads to alone.
+pub(super) fn set_cookie(response: &mut Response, cookie: (&str, &str), more: &str) {
+    write_cookie(response, cookie, &format!("; SameSite=Strict{more}"));
+}
 
-fn set_cookie(response: &mut Response, (name, value): (&str, &str), more: &str) {
+fn write_cookie(response: &mut Response, (name, value): (&str, &str), more: &str) {
     let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly{more}");
     if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
         cookie.set_sensitive(true);

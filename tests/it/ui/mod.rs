@@ -4,6 +4,7 @@ mod account;
 mod browser;
 mod forms;
 mod identities;
+mod languages;
 mod login;
 mod pages;
 pub mod visitor;
