@@ -6,6 +6,7 @@ mod flights;
 mod form;
 mod openid;
 mod password;
+mod secret_file;
 mod throttle;
 mod ticket;
 mod token;

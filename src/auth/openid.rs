@@ -1,8 +1,9 @@
 //! Logins at an OpenID provider: the code flow with PKCE (OpenID Connect Core 1.0 section 3.1,
 //! RFC 7636, RFC 9700).
 
+use super::secret_file;
 use super::ticket::{Errand, Ticket, Tickets};
-use super::web::{Web, WebError};
+use super::web::{Web, WebError, causes};
 use crate::config;
 use crate::domain::{Error, Kind, Result, Role, Secret};
 use openidconnect::core::{
@@ -24,7 +25,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -178,7 +178,7 @@ impl OpenId {
     pub fn new(config: config::OpenId, public_url: &str) -> Result<Self> {
         let back = format!("{}/login/openid/callback", public_url.trim_end_matches('/'));
         let secret = match &config.client_secret_file {
-            Some(path) => Some(ClientSecret::new(read_secret(path)?)),
+            Some(path) => Some(ClientSecret::new(secret_file::read(path)?)),
             None => None,
         };
         let plain = config.issuer.starts_with("http://");
@@ -473,45 +473,4 @@ fn untrusted(why: impl fmt::Display) -> Error {
     let detail = "The answer of the provider does not belong to a login that this browser has begun, \
          or was used before. Begin anew.";
     Error::new(Kind::Unauthenticated, detail).caused_by(why.to_string())
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
-
-/// A file that is open to its owner alone.
-fn read_secret(path: &Path) -> Result<String> {
-    use std::io::Read as _;
-    use std::os::unix::fs::MetadataExt as _;
-    let refuse = |why: &dyn fmt::Display| {
-        let file = path.display();
-        Error::conflict(format!("auth.openid.client_secret_file {file}: {why}."))
-    };
-    let file = std::fs::File::open(path).map_err(|error| refuse(&error))?;
-    let found = file.metadata().map_err(|error| refuse(&error))?;
-    let me = rustix::process::geteuid().as_raw();
-    if !found.is_file() || (found.uid() != me && found.uid() != 0) {
-        return Err(refuse(&"it is no file of yours or of root"));
-    }
-    // A credential of systemd is 0440 of root's: its directory is what keeps others out.
-    let credential =
-        std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|it| path.starts_with(it));
-    let others = if credential { 0o007 } else { 0o077 };
-    if found.mode() & others != 0 {
-        return Err(refuse(&"it is open to others: chmod 600 it"));
-    }
-    let mut text = String::new();
-    let read = file.take(4096).read_to_string(&mut text);
-    read.map_err(|error| refuse(&error))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(refuse(&"it is empty")),
-        secret => Ok(secret.to_owned()),
-    }
 }

@@ -16,16 +16,16 @@ const LONGEST: usize = 1024 * 1024;
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
-    #[error("{}", causes(.0))]
+    #[error("{}", causes(&.0))]
     Failed(#[from] reqwest::Error),
     #[error("the answer is longer than {LONGEST} bytes")]
     TooLong,
 }
 
-/// reqwest's own sentence leaves out what happened.
-fn causes(error: &reqwest::Error) -> String {
+/// An error with its causes: most sentences of libraries leave out what happened.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
+    let mut next = error.source();
     while let Some(cause) = next {
         text.push_str(": ");
         text.push_str(&cause.to_string());

@@ -104,15 +104,12 @@ impl Service {
             .user(UserKey::Subject(arrival.subject.clone()));
         let found = found.await.map_err(refuse(""))?;
         let name = found.as_ref().map_or("", |user| &user.name).to_owned();
-        let (login, refuse) = (errand.confirms().is_none(), refuse(&name));
-        let step = match (errand.confirms(), found) {
-            (Some(session), found) => self.confirm_by(session, found, &arrival, from).await,
-            (None, found) => self.log_in_by(found, &arrival, (from, agent)).await,
+        let done = match errand.confirms() {
+            Some(session) => self.confirm_by(session, found, &arrival, from).await,
+            None => self.log_in_by(found, &arrival, (from, agent)).await,
         };
-        let step = step.map_err(refuse)?;
-        debug_assert_eq!(login, step.is_some());
         Ok(Arrived {
-            login: step,
+            login: done.map_err(refuse(&name))?,
             next: errand.next,
         })
     }
@@ -284,7 +281,7 @@ impl Service {
 
     /// Issuer and subject of what an admin has typed, which may be the subject alone.
     pub(super) fn linked(&self, subject: String) -> String {
-        let whole = subject.contains("://") && subject.contains('#');
+        let whole = subject.is_empty() || (subject.contains("://") && subject.contains('#'));
         match &self.inner.rules.issuer {
             Some(issuer) if !whole => linked_subject(issuer, &subject),
             Some(_) | None => subject,
