@@ -25,6 +25,9 @@ pub fn check(config: &Config) -> Vec<Part> {
     if let Some(verdict) = client_certificates(&config.tls) {
         parts.push(part("client certificates", verdict));
     }
+    if let Some(verdict) = openid(config) {
+        parts.push(part("openid", verdict));
+    }
     parts.push(part("store", store(config)));
     parts.push(part("ssh identities", identities(config)));
     parts
@@ -34,6 +37,14 @@ pub fn check(config: &Config) -> Vec<Part> {
 fn client_certificates(config: &config::Tls) -> Option<Verdict> {
     match tls::check_clients(config) {
         Ok(issuers) => issuers.map(|n| Ok(format!("issuers that count: {n}"))),
+        Err(error) => Some(Err(error.to_string())),
+    }
+}
+
+/// None where there is no provider. It is not asked: it may be down for a while.
+fn openid(config: &Config) -> Option<Verdict> {
+    match super::running::openid(config) {
+        Ok(provider) => provider.map(|it| Ok(it.issuer().to_owned())),
         Err(error) => Some(Err(error.to_string())),
     }
 }

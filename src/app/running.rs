@@ -4,6 +4,7 @@ use super::local::forget_first_password;
 use super::stop::{Event, StopSignals};
 use super::{audit, data_dir, failed};
 use crate::api;
+use crate::auth::OpenId;
 use crate::config::{self, Config};
 use crate::domain::{Clock, Result, Secret, SystemClock, User};
 use crate::engine::Engine;
@@ -55,7 +56,10 @@ impl Running {
         places: &[SocketAddr],
         tell: impl FnOnce(&str, &Secret) -> Result<()>,
     ) -> Result<Self> {
-        let rules = rules(&config)?;
+        let rules = Rules {
+            openid: open_openid(&config).await?,
+            ..rules(&config)?
+        };
         let told = config.clone();
         let store = open_store(&config, Access::Server).await?;
         let vault = open_vault(&config, &store).await?;
@@ -213,6 +217,8 @@ pub(super) fn rules(config: &Config) -> Result<Rules> {
             absolute: seconds(config.session_lifetime),
         },
         second_factor: config.second_factor.iter().map(|it| it.0).collect(),
+        issuer: config.openid.as_ref().map(|it| it.issuer.clone()),
+        openid: None,
         names,
     })
 }
@@ -226,6 +232,22 @@ fn names(config: &Config) -> Vec<String> {
     std::iter::once(node)
         .chain(public.map(str::to_owned))
         .collect()
+}
+
+/// Reads what is needed to ask the OpenID provider, where there is one; nothing is asked yet.
+async fn open_openid(config: &Config) -> Result<Option<OpenId>> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || openid(&config))
+        .await
+        .map_err(failed)?
+}
+
+/// The OpenID provider of a configuration.
+pub(super) fn openid(config: &Config) -> Result<Option<OpenId>> {
+    let public_url = config.http.public_url.as_deref().unwrap_or_default();
+    let provider = config.auth.openid.clone();
+    let provider = provider.map(|provider| OpenId::new(provider, public_url));
+    provider.transpose()
 }
 
 /// Reads the master keys for the secrets of a store.

@@ -65,6 +65,10 @@ enum Command {
         /// Let the user log in again
         #[arg(long)]
         enable: bool,
+        /// Who logs in as the user at the OpenID provider: the claim "sub" of their ID token; an
+        /// empty one for nobody
+        #[arg(long)]
+        subject: Option<String>,
         #[command(flatten)]
         data: DataFlags,
     },
@@ -133,13 +137,14 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
             scope,
             disable,
             enable,
+            subject,
             data,
         } => {
             let change = UserChange {
                 role,
                 scope: (!scope.is_empty()).then(|| rules(&scope)).transpose()?,
                 disabled: (disable || enable).then_some(disable),
-                subject: None,
+                subject: subject.map(|it| Some(it).filter(|it| !it.is_empty())),
             };
             app::existing(&data.load()?, async |service| {
                 let user = service.user_named(&actor, &name).await?;

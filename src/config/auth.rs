@@ -1,3 +1,4 @@
+use super::OpenId;
 use crate::domain::Role;
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -12,6 +13,8 @@ pub struct Auth {
     pub session_lifetime: u64,
     /// The roles whose users need a second factor to log in with a password.
     pub second_factor: Vec<RoleName>,
+    /// `[auth.openid]`: people log in to the pages at an OpenID provider.
+    pub openid: Option<OpenId>,
 }
 
 impl Default for Auth {
@@ -20,6 +23,7 @@ impl Default for Auth {
             session_idle: 8 * 60 * 60,
             session_lifetime: 7 * 24 * 60 * 60,
             second_factor: Vec::new(),
+            openid: None,
         }
     }
 }

@@ -5,11 +5,13 @@
 
 mod auth;
 mod load;
+mod openid;
 mod tls;
 mod validate;
 
 pub use auth::{Auth, RoleName};
 pub use load::{ConfigError, load};
+pub use openid::OpenId;
 pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
 
 use crate::domain::{ApprovalRules, Scope};

@@ -18,6 +18,9 @@ impl Config {
         let (http, ssh, engine) = (&self.http, &self.ssh, &self.engine);
         public_url(http.public_url.as_deref())?;
         tls(&self.tls)?;
+        if let Some(openid) = &self.auth.openid {
+            openid.validate(http.public_url.is_some())?;
+        }
         for (key, value, bounds) in [
             (
                 "http.max_connections",
@@ -90,7 +93,7 @@ fn within(key: &'static str, value: u64, bounds: RangeInclusive<u64>) -> Result<
     Err(ConfigError::Value { key, message })
 }
 
-fn wrong<T>(key: &'static str, message: &str) -> Result<T, ConfigError> {
+pub(super) fn wrong<T>(key: &'static str, message: &str) -> Result<T, ConfigError> {
     Err(ConfigError::Value {
         key,
         message: message.into(),

@@ -114,6 +114,8 @@ pub enum LoginMethod {
     SecondFactor,
     /// An OpenID provider.
     OpenId,
+    /// The same, and a second factor: one that the provider asked for, or a code of an authenticator.
+    OpenIdSecondFactor,
 }
 
 word! {
@@ -121,6 +123,23 @@ word! {
         Password => "password",
         SecondFactor => "second_factor",
         OpenId => "openid",
+        OpenIdSecondFactor => "openid_second_factor",
+    }
+}
+
+impl LoginMethod {
+    /// The same once a second factor was shown too.
+    #[must_use]
+    pub fn with_second_factor(self) -> Self {
+        match self {
+            Self::Password | Self::SecondFactor => Self::SecondFactor,
+            Self::OpenId | Self::OpenIdSecondFactor => Self::OpenIdSecondFactor,
+        }
+    }
+
+    /// Whether a second factor was shown.
+    pub fn has_second_factor(self) -> bool {
+        self == self.with_second_factor()
     }
 }
 

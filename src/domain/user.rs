@@ -64,6 +64,8 @@ pub struct User {
     pub second_factor: bool,
     /// The subject at the OpenID provider that may log in as this user.
     pub subject: Option<String>,
+    /// Whether a first login at that provider made it: the groups there say its role.
+    pub from_provider: bool,
     /// When it was added, Unix seconds.
     pub created: i64,
     /// Counts what ends what it is logged in with: a new password, role or scope, a disabling.

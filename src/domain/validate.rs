@@ -10,7 +10,7 @@ const USER_MAX: usize = 64;
 /// OWASP ASVS 5.0, 6.2.1 and 6.2.9.
 const PASSWORD_MIN: usize = 12;
 const PASSWORD_MAX: usize = 256;
-const SUBJECT_MAX: usize = 255;
+const SUBJECT_MAX: usize = 511;
 /// The longest script that goes to its interpreter as a file, in bytes.
 const SCRIPT_FILE_MAX: usize = 4 * 1024 * 1024;
 /// The longest standard input, in bytes.
@@ -251,8 +251,8 @@ fn account(text: &str, also: &str) -> Check {
     require(!text.starts_with('-'), "must not begin with -")
 }
 
-/// A subject at an OpenID provider: 1 to 255 visible ASCII characters (OpenID Connect Core 1.0
-/// section 2).
+/// Who somebody is at an OpenID provider: 1 to 511 visible ASCII characters, since it is at most 255
+/// of the subject (OpenID Connect Core 1.0 section 2), as many of its issuer, and a `#` between them.
 pub fn subject(text: &str) -> Check {
     require(
         (1..=SUBJECT_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()),

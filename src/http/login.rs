@@ -2,7 +2,7 @@
 //! [`Actor`].
 
 use crate::domain::{ClientCertificate, Error, Kind, Result, Secret};
-use crate::service::{Actor, Service};
+use crate::service::{Actor, Service, TICKET_LIFE};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use poem::http::HeaderValue;
@@ -19,6 +19,15 @@ const AGENT: usize = 256;
 const COOKIE_NAME: &str = "__Host-wsexec";
 /// The cookie of a login that is half done.
 const STEP_COOKIE: &str = "__Host-wsexec-login";
+
+/// The cookie of who is at an OpenID provider. It alone goes along where another site leads here.
+const OPENID_COOKIE: &str = "__Host-wsexec-openid";
+/// The longest of them, in bytes: 256 random bits, and the way back in base64.
+const OPENID_LONGEST: usize = 2048;
+
+/// Sent along where another site leads here, too.
+const LAX: &str = "; SameSite=Lax";
+const GONE: &str = "; Max-Age=0";
 
 /// Which logins count at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,13 +215,26 @@ pub fn step_token(request: &Request) -> Option<Secret> {
     token(request, STEP_COOKIE)
 }
 
-fn token(request: &Request, name: &'static str) -> Option<Secret> {
-    cookies(request, name)
+/// The value of the cookie of who is at an OpenID provider.
+pub fn openid_token(request: &Request) -> Option<Secret> {
+    let mut values = cookies(request, OPENID_COOKIE);
+    values
         .find(|value| {
-            let visible = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-            value.len() == 43 && value.bytes().all(visible)
+            let mut parts = value.split('.');
+            value.len() <= OPENID_LONGEST && parts.all(is_base64)
         })
         .map(Secret::new)
+}
+
+fn token(request: &Request, name: &'static str) -> Option<Secret> {
+    cookies(request, name)
+        .find(|value| value.len() == 43 && is_base64(value))
+        .map(Secret::new)
+}
+
+fn is_base64(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// Whether a browser may have logged in by itself, without anyone's doing: the request carries the
@@ -248,7 +270,7 @@ pub fn set_session(response: &mut Response, token: &Secret) {
 
 /// Makes the browser forget its session.
 pub fn clear_session(response: &mut Response) {
-    set_cookie(response, (COOKIE_NAME, ""), "; Max-Age=0");
+    set_cookie(response, (COOKIE_NAME, ""), GONE);
 }
 
 /// Gives the browser what lets it finish a login.
@@ -258,11 +280,27 @@ pub fn set_step(response: &mut Response, token: &Secret) {
 
 /// Makes the browser forget a login that was half done.
 pub fn clear_step(response: &mut Response) {
-    set_cookie(response, (STEP_COOKIE, ""), "; Max-Age=0");
+    set_cookie(response, (STEP_COOKIE, ""), GONE);
 }
 
-pub(super) fn set_cookie(response: &mut Response, (name, value): (&str, &str), more: &str) {
-    let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict{more}");
+/// Gives the browser what it needs to come back from an OpenID provider.
+pub fn set_openid(response: &mut Response, cookie: &Secret) {
+    let life = format!("{LAX}; Max-Age={TICKET_LIFE}");
+    write_cookie(response, (OPENID_COOKIE, cookie.expose()), &life);
+}
+
+/// Makes the browser forget that it was there.
+pub fn clear_openid(response: &mut Response) {
+    write_cookie(response, (OPENID_COOKIE, ""), &format!("{LAX}{GONE}"));
+}
+
+/// Sends along with what a page of ours leads to alone.
+pub(super) fn set_cookie(response: &mut Response, cookie: (&str, &str), more: &str) {
+    write_cookie(response, cookie, &format!("; SameSite=Strict{more}"));
+}
+
+fn write_cookie(response: &mut Response, (name, value): (&str, &str), more: &str) {
+    let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly{more}");
     if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
         cookie.set_sensitive(true);
         response.headers_mut().append(SET_COOKIE, cookie);

@@ -27,9 +27,11 @@ pub use form::{FORM_TOKEN, Form, OpenForm, StepForm};
 pub use language::{languages, set_language};
 pub use listener::{Handshake, Protocol, Server};
 pub use login::{
-    agent, clear_session, clear_step, peer, session_token, set_session, set_step, step_token, tried,
+    agent, clear_openid, clear_session, clear_step, openid_token, peer, session_token, set_openid,
+    set_session, set_step, step_token, tried,
 };
 pub use methods::{not_allowed, with_allow};
+pub use origin::is_from_elsewhere;
 pub use problem::{describe, from_poem, problem, status};
 pub use request_id::RequestId;
 pub use stack::stack;

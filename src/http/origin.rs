@@ -37,6 +37,13 @@ pub(super) fn check(request: &Request, site: &Site, needs_proof: bool) -> Result
     Ok(())
 }
 
+/// Whether another site has sent the browser here.
+pub fn is_from_elsewhere(request: &Request) -> bool {
+    let sites = request.headers().get_all(SEC_FETCH_SITE);
+    let own = |site: &[u8]| matches!(site, b"same-origin" | b"none");
+    !sites.iter().all(|site| own(site.as_bytes()))
+}
+
 fn foreign() -> Error {
     Error::new(
         Kind::Forbidden,

@@ -51,7 +51,12 @@ impl Service {
         if user.second_factor {
             self.check_code(&user, &proof.code, by.clone()).await?;
         }
-        if self.inner.store.confirm_session(session, by).await? {
+        if self
+            .inner
+            .store
+            .confirm_session(session, user.id, by)
+            .await?
+        {
             Ok(())
         } else {
             Err(Error::new(Kind::Unauthenticated, "Log in again."))

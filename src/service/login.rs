@@ -132,7 +132,7 @@ impl Service {
             return Ok(None);
         };
         // It began before the role needed more.
-        if self.needs_second_factor(&user) && session.method == LoginMethod::Password {
+        if self.needs_second_factor(&user) && !session.method.has_second_factor() {
             return Ok(None);
         }
         if now - session.seen >= SEEN_EVERY

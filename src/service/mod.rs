@@ -13,6 +13,7 @@ mod host_keys;
 mod identities;
 mod instances;
 mod login;
+mod openid;
 mod output;
 mod page_login;
 mod refusals;
@@ -31,13 +32,16 @@ pub use audit::server_note;
 pub use confirm::Proof;
 pub use events::{EventId, Events, TaskEvent};
 pub use hold::Hold;
+pub use openid::{Answer, Arrived, OpenIdRefusal};
 pub use output::{OutputReader, View};
 pub use page_login::{LoginStep, PendingLogin, is_form_of};
 pub use refusals::{Refusal, RefusalKind};
 pub use second_factor::Enrolment;
 pub use secrets::SealedReport;
 
-use crate::auth::{Flights, Passwords, Throttle, Verdict, Verified};
+pub use crate::auth::{Begun, TICKET_LIFE};
+
+use crate::auth::{Flights, OpenId, Passwords, Throttle, Verdict, Verified};
 use crate::domain::{ApprovalRules, Clock, Error, Result, Role};
 use crate::engine::Engine;
 use crate::store::Store;
@@ -77,6 +81,10 @@ pub struct Rules {
     pub session: Lifetime,
     /// Whose login needs a second factor.
     pub second_factor: Vec<Role>,
+    /// What the OpenID provider calls itself, where there is one.
+    pub issuer: Option<String>,
+    /// That provider; none for a command beside the server, which nobody logs in to.
+    pub openid: Option<OpenId>,
     /// What needs a second person.
     pub approvals: ApprovalRules,
     /// What this machine and the service are called: no password is made of that.
@@ -92,6 +100,8 @@ impl Default for Rules {
                 absolute: 7 * 24 * 60 * 60,
             },
             second_factor: Vec::new(),
+            issuer: None,
+            openid: None,
             approvals: ApprovalRules::default(),
             names: Vec::new(),
         }

@@ -37,22 +37,36 @@ impl Service {
         (from, agent): (IpAddr, String),
     ) -> Result<LoginStep> {
         let (user, _) = self.check_password(name, password, from).await?;
-        if !user.second_factor && !self.needs_second_factor(&user) {
-            let begun = self.begin_session(&user, LoginMethod::Password, (from, agent));
+        self.go_on(&user, LoginMethod::Password, (from, agent))
+            .await
+    }
+
+    /// What comes after the first proof of a login: a session, or the way to the second factor that
+    /// is still to be shown.
+    pub(super) async fn go_on(
+        &self,
+        user: &User,
+        shown: LoginMethod,
+        (from, agent): (IpAddr, String),
+    ) -> Result<LoginStep> {
+        let asked = user.second_factor || self.needs_second_factor(user);
+        if shown.has_second_factor() || !asked {
+            let begun = self.begin_session(user, shown, (from, agent));
             return begun.await.map(LoginStep::Session);
         }
+        let method = shown.with_second_factor();
         let token = random_token();
         let (store, now) = (&self.inner.store, self.now());
         if user.second_factor {
             store
-                .open_pending_login(hash_token(&token), &user, now)
+                .open_pending_login(hash_token(&token), (user, method), now)
                 .await?;
             return Ok(LoginStep::Code(token));
         }
-        let begun = self.begin_for(user.id, self.by_browser(&user, from));
+        let begun = self.begin_for(user.id, self.by_browser(user, from));
         begun.await.map_err(no_way_in)?;
         store
-            .open_pending_login(hash_token(&token), &user, now)
+            .open_pending_login(hash_token(&token), (user, method), now)
             .await?;
         Ok(LoginStep::Enrol(token))
     }
@@ -90,15 +104,14 @@ impl Service {
         code: &str,
         (from, agent): (IpAddr, String),
     ) -> Result<Secret> {
-        let user = self.one_try_less(token).await?;
+        let (user, method) = self.one_try_less(token).await?;
         let by = self.by_browser(&user, from);
         self.check_code(&user, code, by).await?;
         self.inner
             .store
             .end_pending_login(hash_token(token))
             .await?;
-        self.begin_session(&user, LoginMethod::SecondFactor, (from, agent))
-            .await
+        self.begin_session(&user, method, (from, agent)).await
     }
 
     /// Finishes a login with the first code of a new authenticator: gives the value of the
@@ -112,7 +125,7 @@ impl Service {
         code: &str,
         (from, agent): (IpAddr, String),
     ) -> Result<(Secret, Vec<Secret>)> {
-        let user = self.one_try_less(token).await?;
+        let (user, method) = self.one_try_less(token).await?;
         let by = self.by_browser(&user, from);
         let codes = self.confirm_for(&user, code, None, by).await?;
         self.inner
@@ -122,18 +135,18 @@ impl Service {
         // The new factor has changed what the user's rights are counted by.
         let user = self.inner.store.user(crate::store::UserKey::Id(user.id));
         let user = user.await?.ok_or_else(wrong)?;
-        let begun = self.begin_session(&user, LoginMethod::SecondFactor, (from, agent));
+        let begun = self.begin_session(&user, method, (from, agent));
         Ok((begun.await?, codes))
     }
 
-    async fn one_try_less(&self, token: &Secret) -> Result<User> {
+    async fn one_try_less(&self, token: &Secret) -> Result<(User, LoginMethod)> {
         let (hash, now) = (hash_token(token), self.now());
         let found = self.inner.store.try_pending_login(hash, now).await?;
         found.ok_or_else(|| Error::conflict("This login took too long, or too many tries."))
     }
 
-    /// Somebody whose password was right, and who is not logged in yet.
-    fn by_browser(&self, user: &User, from: IpAddr) -> By {
+    /// Somebody who has shown who they are, and who is not logged in yet.
+    pub(super) fn by_browser(&self, user: &User, from: IpAddr) -> By {
         By {
             name: user.name.clone(),
             from: Some(from),

@@ -67,7 +67,8 @@ impl Service {
             role: new.role,
             scope: new.scope,
             password_hash,
-            subject: new.subject,
+            subject: new.subject.map(|it| self.linked(it)),
+            from_provider: false,
         };
         self.inner.store.add_user(new, actor.by(self.now())).await
     }
@@ -127,13 +128,14 @@ impl Service {
         &self,
         actor: &Actor,
         id: UserId,
-        (change, password): (UserChange, Option<Secret>),
+        (mut change, password): (UserChange, Option<Secret>),
         if_match: Option<IfMatch>,
     ) -> Result<User> {
         actor.require_confirmed(Action::ManageUsers, self.now())?;
         if actor.user() == Some(id) {
             actor.require_no_token()?;
         }
+        change.subject = change.subject.map(|it| it.map(|it| self.linked(it)));
         if let Some(Some(it)) = &change.subject {
             let mut wrong = Invalid::default();
             wrong.check("subject", subject(it));

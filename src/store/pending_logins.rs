@@ -1,6 +1,7 @@
 use super::Store;
+use super::rows::unknown_word;
 use super::users::{self, UserKey};
-use crate::domain::{Result, TokenHash, User, UserId};
+use crate::domain::{LoginMethod, Result, TokenHash, User, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Seconds that somebody has whose password was right, to show a code.
@@ -20,12 +21,17 @@ fn user(c: &Connection, found: Option<(i64, i64)>) -> rusqlite::Result<Option<Us
 }
 
 impl Store {
-    /// Notes that a password was right, under the hash of what the browser is given. Nobody is
-    /// logged in by that.
+    /// Notes that the first proof of a login was good, and what the whole will have been, under the
+    /// hash of what the browser is given. Nobody is logged in by that.
     ///
     /// # Errors
     /// `Unavailable`, as for everything here, where the store does not answer.
-    pub async fn open_pending_login(&self, token: TokenHash, of: &User, now: i64) -> Result<()> {
+    pub async fn open_pending_login(
+        &self,
+        token: TokenHash,
+        (of, method): (&User, LoginMethod),
+        now: i64,
+    ) -> Result<()> {
         let (id, access) = (of.id.0, of.access);
         self.write(move |c| {
             c.prepare_cached("DELETE FROM pending_logins WHERE created <= ?1")?
@@ -37,10 +43,10 @@ impl Store {
             )?
             .execute(params![id, MOST - 1])?;
             c.prepare_cached(
-                "INSERT INTO pending_logins (token_hash, user, access, created)
-                 VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO pending_logins (token_hash, user, access, created, method)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(params![token, id, access, now])?;
+            .execute(params![token, id, access, now, method.as_str()])?;
             Ok(())
         })
         .await
@@ -66,23 +72,32 @@ impl Store {
         .await
     }
 
-    /// The same, and one try less is left.
+    /// The same with what the login will have been, and one try less is left.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn try_pending_login(&self, token: TokenHash, now: i64) -> Result<Option<User>> {
+    pub async fn try_pending_login(
+        &self,
+        token: TokenHash,
+        now: i64,
+    ) -> Result<Option<(User, LoginMethod)>> {
         self.write(move |c| {
             let found = c
                 .prepare_cached(
                     "UPDATE pending_logins SET tries = tries + 1
                      WHERE token_hash = ?1 AND created > ?2 AND tries < ?3
-                     RETURNING user, access",
+                     RETURNING user, access, method",
                 )?
                 .query_row(params![token, now - LIFE, TRIES], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
+                    let word: String = row.get(2)?;
+                    let method = LoginMethod::parse(&word).ok_or_else(|| unknown_word(2, word))?;
+                    Ok(((row.get(0)?, row.get(1)?), method))
                 })
                 .optional()?;
-            Ok(user(c, found)?)
+            let Some((found, method)) = found else {
+                return Ok(None);
+            };
+            Ok(user(c, Some(found))?.map(|user| (user, method)))
         })
         .await
     }

@@ -188,15 +188,16 @@ impl Store {
         .await
     }
 
-    /// Notes that who uses a session has just proved again who they are. False where it has ended.
+    /// Notes that who uses a session, which has to be this user's, has just proved again who they
+    /// are. False where it has ended.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn confirm_session(&self, id: SessionId, by: By) -> Result<bool> {
+    pub async fn confirm_session(&self, id: SessionId, of: UserId, by: By) -> Result<bool> {
         self.act(by, move |c, by| {
             let found = c
-                .prepare_cached("UPDATE sessions SET confirmed = ?2 WHERE id = ?1")?
-                .execute(params![id.0, by.at])?;
+                .prepare_cached("UPDATE sessions SET confirmed = ?3 WHERE id = ?1 AND user = ?2")?
+                .execute(params![id.0, of.0, by.at])?;
             if found == 0 {
                 return Ok(false);
             }
@@ -245,7 +246,7 @@ mod tests {
         absolute: 1000,
     };
 
-    async fn with_session(dir: &std::path::Path) -> (Store, SessionId) {
+    async fn with_session(dir: &std::path::Path) -> (Store, SessionId, UserId) {
         let trail = Trail {
             key: Secret::new("k"),
             anchor: dir.join("anchor"),
@@ -263,6 +264,7 @@ mod tests {
             scope: Scope::default(),
             password_hash: None,
             subject: None,
+            from_provider: false,
         };
         let user = store.add_user(new, By::server(1)).await.expect("a user");
         let new = NewSession {
@@ -274,23 +276,24 @@ mod tests {
         };
         let opened = store.open_session(new, LIFE, By::server(1000)).await;
         let id = opened.expect("it is opened").expect("it is opened");
-        (store, id)
+        (store, id, user.id)
     }
 
     #[tokio::test]
     async fn a_request_in_flight_does_not_bring_back_what_was_ended() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (store, id) = with_session(dir.path()).await;
+        let (store, id, user) = with_session(dir.path()).await;
         assert!(store.end_session(id, None, By::server(1001)).await.unwrap());
         store.touch_session(id, 1002).await.unwrap();
-        assert!(!store.confirm_session(id, By::server(1002)).await.unwrap());
+        let by = By::server(1002);
+        assert!(!store.confirm_session(id, user, by).await.unwrap());
         assert!(store.session([1; 32], LIFE, 1003).await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn a_session_ends_when_it_is_not_used_and_when_it_is_old() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (store, id) = with_session(dir.path()).await;
+        let (store, id, _) = with_session(dir.path()).await;
         let lives = async |now| store.session([1; 32], LIFE, now).await.unwrap().is_some();
         assert!(lives(1099).await && !lives(1100).await);
         store.touch_session(id, 1950).await.unwrap();

@@ -8,7 +8,8 @@ use serde_json::json;
 
 const COLUMNS: &str =
     "id, name, role, password_hash, scope, disabled, subject, created, access, version,
-     EXISTS (SELECT 1 FROM second_factors f WHERE f.user = users.id AND f.confirmed)";
+     EXISTS (SELECT 1 FROM second_factors f WHERE f.user = users.id AND f.confirmed),
+     origin = 'openid'";
 
 /// What is needed to add a user.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct NewUser {
     pub password_hash: Option<Secret>,
     /// Its subject at the OpenID provider.
     pub subject: Option<String>,
+    /// Whether a first login at that provider makes it.
+    pub from_provider: bool,
 }
 
 /// What becomes of a user.
@@ -59,6 +62,7 @@ fn user(row: &Row) -> rusqlite::Result<User> {
         access: row.get(8)?,
         version: row.get(9)?,
         second_factor: row.get(10)?,
+        from_provider: row.get(11)?,
     })
 }
 
@@ -176,8 +180,8 @@ impl Store {
             }
             require_free_subject(c, None, new.subject.as_deref())?;
             c.prepare_cached(
-                "INSERT INTO users (name, role, scope, password_hash, subject, created)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO users (name, role, scope, password_hash, subject, created, origin)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 new.name,
@@ -185,7 +189,8 @@ impl Store {
                 new.scope.to_string(),
                 new.password_hash.as_ref().map(Secret::expose),
                 new.subject,
-                by.at
+                by.at,
+                if new.from_provider { "openid" } else { "local" },
             ])?;
             let id = UserId(c.last_insert_rowid());
             let detail = json!({

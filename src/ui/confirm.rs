@@ -21,6 +21,8 @@ struct ConfirmPage {
     sent: bool,
     by_password: bool,
     by_code: bool,
+    /// The OpenID provider, for who has no password.
+    provider: Option<String>,
     refused: Option<String>,
 }
 
@@ -52,12 +54,15 @@ impl ConfirmPage {
         refused: Option<String>,
     ) -> Outcome<Self> {
         let user = service.own_user(actor).await?;
+        let provider = service.openid_name();
+        let provider = provider.filter(|_| user.password_hash.is_none() && user.subject.is_some());
         Ok(Self {
             shell: Shell::of(actor, Section::Account),
             next: local(&asked.next).to_owned(),
             sent: !asked.sent.is_empty(),
             by_password: user.password_hash.is_some(),
             by_code: user.second_factor,
+            provider: provider.map(str::to_owned),
             refused,
         })
     }

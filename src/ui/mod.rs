@@ -39,6 +39,8 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
             "/login/second_factor",
             get(login::code::form).post(login::code::enrol),
         )
+        .at("/login/openid", get(login::openid::begin))
+        .at("/login/openid/callback", get(login::openid::callback))
         .at("/logout", post(login::log_out))
         .at("/confirm", get(confirm::form).post(confirm::confirm))
         .at("/account", get(account::show))

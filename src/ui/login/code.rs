@@ -111,7 +111,7 @@ async fn show(
         None => None,
     };
     let (Some(pending), next) = (pending, local(next).to_owned()) else {
-        return begin_anew(wrong, local(next));
+        return begin_anew(service, wrong, local(next));
     };
     let refused = wrong.as_ref().map(sentence).transpose()?;
     let status = wrong.map_or(StatusCode::OK, |error| http::status(error.kind()));
@@ -170,18 +170,15 @@ fn sentence(error: &Error) -> Outcome<String> {
     }
 }
 
-fn begin_anew(wrong: Option<Error>, next: &str) -> Result<Response> {
+fn begin_anew(service: &Service, wrong: Option<Error>, next: &str) -> Result<Response> {
     let Some(error) = wrong else {
         return Ok(page::see(crate::ui::login::path_to(next)));
     };
     let shown = LoginPage {
-        shell: Shell::outside(),
-        next: next.to_owned(),
-        name: String::new(),
         refused: Some(Refused::NotNow(
             "The login took too long, or too many wrong codes came. Begin anew.".to_owned(),
         )),
-        changed: false,
+        ..LoginPage::blank(service, next.to_owned())
     };
     let mut response = page::html_with(http::status(error.kind()), &shown)?;
     http::describe(&error, &mut response);

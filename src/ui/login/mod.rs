@@ -1,6 +1,7 @@
 //! Log in and out.
 
 pub mod code;
+pub mod openid;
 
 use super::form::Empty;
 use super::page::{self, Shell};
@@ -21,6 +22,22 @@ struct LoginPage {
     name: String,
     refused: Option<Refused>,
     changed: bool,
+    /// The OpenID provider, where there is one.
+    provider: Option<String>,
+}
+
+impl LoginPage {
+    /// As it is before anything was typed.
+    fn blank(service: &Service, next: String) -> Self {
+        Self {
+            shell: Shell::outside(),
+            next,
+            name: String::new(),
+            refused: None,
+            changed: false,
+            provider: service.openid_name().map(str::to_owned),
+        }
+    }
 }
 
 /// Why nobody was logged in.
@@ -70,16 +87,17 @@ pub fn local(next: &str) -> &str {
 }
 
 #[handler]
-pub async fn form(caller: Option<Caller>, Query(to): Query<Where>) -> Result<Response> {
+pub async fn form(
+    caller: Option<Caller>,
+    Data(service): Data<&Service>,
+    Query(to): Query<Where>,
+) -> Result<Response> {
     if caller.is_some() {
         return Ok(page::see(local(&to.next)));
     }
     page::html(&LoginPage {
-        shell: Shell::outside(),
-        next: local(&to.next).to_owned(),
-        name: String::new(),
-        refused: None,
         changed: !to.changed.is_empty(),
+        ..LoginPage::blank(service, local(&to.next).to_owned())
     })
 }
 
@@ -104,7 +122,8 @@ pub async fn log_in(
         Err(error) => {
             // The name stays out of the log: people type the password there by mistake.
             tracing::warn!(%from, kind = ?error.kind(), "login refused");
-            refuse(&error, typed.name, local(&typed.next).to_owned())
+            let page = LoginPage::blank(service, local(&typed.next).to_owned());
+            refuse(&error, typed.name, page)
         }
     }
 }
@@ -133,17 +152,15 @@ fn step_to(path: &str, next: &str, token: &Secret) -> Response {
 }
 
 /// Says in the form why nobody was logged in. Name and password are not told apart.
-fn refuse(error: &Error, name: String, next: String) -> Result<Response> {
+fn refuse(error: &Error, name: String, page: LoginPage) -> Result<Response> {
     let refused = match error.kind() {
         Kind::Unauthenticated => Refused::Wrong,
         _ => Refused::NotNow(error.detail().to_owned()),
     };
     let shown = LoginPage {
-        shell: Shell::outside(),
-        next,
         name,
         refused: Some(refused),
-        changed: false,
+        ..page
     };
     let mut response = page::html_with(http::status(error.kind()), &shown)?;
     http::describe(error, &mut response);

@@ -49,6 +49,7 @@ pub struct Typed {
     scope: String,
     disabled: String,
     password: String,
+    subject: String,
     version: String,
 }
 
@@ -60,6 +61,7 @@ impl Typed {
             scope: user.scope.rules().join("\n"),
             disabled: if user.disabled { "on" } else { "" }.to_owned(),
             password: String::new(),
+            subject: user.subject.clone().unwrap_or_default(),
             version: user.version.to_string(),
         }
     }
@@ -81,6 +83,11 @@ impl Typed {
         }
     }
 
+    fn subject(&self) -> Option<String> {
+        let subject = self.subject.trim();
+        (!subject.is_empty()).then(|| subject.to_owned())
+    }
+
     fn new_user(&self) -> Outcome<NewUser> {
         let (role, scope) = self.rights()?;
         Ok(NewUser {
@@ -90,7 +97,7 @@ impl Typed {
             password: Some(self.password.as_str())
                 .filter(|it| !it.is_empty())
                 .map(Secret::new),
-            subject: None,
+            subject: self.subject(),
         })
     }
 
@@ -102,7 +109,7 @@ impl Typed {
             role: Some(role).filter(|it| *it != now.role),
             scope: Some(scope).filter(|it| *it != now.scope),
             disabled: Some(disabled).filter(|it| *it != now.disabled),
-            subject: None,
+            subject: Some(self.subject()).filter(|it| *it != now.subject),
         })
     }
 }

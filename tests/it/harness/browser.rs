@@ -58,6 +58,7 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             &format!("--user-data-dir={}", profile.path().join("data").display()),
+            &format!("--host-resolver-rules=MAP *.example:443 {}", app.address()),
             &format!(
                 "--ignore-certificate-errors-spki-list={}",
                 pin(&app.certificate())

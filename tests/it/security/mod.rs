@@ -11,6 +11,7 @@ mod hostile;
 mod lapse;
 mod logins;
 mod matrix;
+mod openid;
 mod planted;
 mod races;
 mod scopes;

@@ -22,7 +22,7 @@ fn now() -> u64 {
 }
 
 /// The code of a secret, so many steps from now.
-fn code(secret: &str, steps: i64) -> String {
+pub fn code(secret: &str, steps: i64) -> String {
     let secret = Secret::try_from_base32(secret).expect("base32");
     let totp: Totp = totp_rs::Builder::new()
         .with_algorithm(Algorithm::SHA1)
@@ -35,7 +35,7 @@ fn code(secret: &str, steps: i64) -> String {
 }
 
 /// The secret that a page tells.
-fn told(page: &str) -> String {
+pub fn told(page: &str) -> String {
     let rest = page.split_once("<code id=\"secret\">").expect("a secret").1;
     rest.split_once('<').expect("it ends").0.to_owned()
 }

@@ -14,6 +14,8 @@ const OPEN: &[&str] = &[
     "post /login/code",
     "get /login/second_factor",
     "post /login/second_factor",
+    "get /login/openid",
+    "get /login/openid/callback",
     "post /logout",
     "post /language",
     "get /static/:name",
