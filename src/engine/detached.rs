@@ -528,6 +528,7 @@ impl<'a> Run<'a> {
                     offset: begin + (number * CHUNK) as u64,
                     data: data.to_vec(),
                     runs: vec![(at, data.len() as u64)],
+                    skipped: 0,
                 });
                 at += data.len() as u64;
             }
