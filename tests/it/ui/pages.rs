@@ -40,8 +40,8 @@ async fn a_task_that_was_posted_by_a_form_is_complete_on_reload() {
     assert_eq!(task["rc"], 3, "{task:#}");
     let page = visitor.read(&path).await;
     for part in [
-        "\n\nout é</pre>",
-        "\nerr</pre>",
+        ">\nout é\n</span>",
+        ">err\n</span>",
         "rc 3",
         "<dt>Time limit</dt><dd>60 s</dd>",
     ] {
