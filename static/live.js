@@ -4,7 +4,10 @@
 
 // ---- Times: the exact instant stays in `datetime` and in the title.
 
-const localTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+// In the language of the page, as the reader's own region writes it.
+const language = document.documentElement.lang;
+const region = navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
+const localTime = new Intl.DateTimeFormat(region, { dateStyle: "medium", timeStyle: "medium" });
 
 function localizeTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {

@@ -6,9 +6,11 @@
 mod bare;
 mod body;
 mod connection;
+mod events;
 mod form;
 mod headers;
 mod health;
+mod language;
 mod listener;
 mod login;
 mod methods;
@@ -22,7 +24,9 @@ mod stream;
 mod watch;
 
 pub use body::{Received, read_body, too_large};
+pub use events::{live, server_sent};
 pub use form::{FORM_TOKEN, Form, OpenForm, StepForm};
+pub use language::{languages, set_language};
 pub use listener::{Handshake, Protocol, Server};
 pub use login::{
     agent, clear_session, clear_step, peer, session_token, set_session, set_step, step_token, tried,

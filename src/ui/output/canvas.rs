@@ -33,9 +33,16 @@ impl Needle {
         search.map(Self).map(Some).map_err(Error::internal)
     }
 
-    /// Where it is in a text.
+    /// Where it is in a text; what touches is one place.
     pub fn places(&self, text: &str) -> Vec<Range<usize>> {
-        self.0.find_iter(text).map(|it| it.range()).collect()
+        let mut places: Vec<Range<usize>> = Vec::new();
+        for found in self.0.find_iter(text) {
+            match places.last_mut() {
+                Some(last) if last.end == found.start() => last.end = found.end(),
+                _ => places.push(found.range()),
+            }
+        }
+        places
     }
 
     /// Whether it is in there.

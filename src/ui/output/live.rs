@@ -4,18 +4,17 @@ use super::canvas::Canvas;
 use super::rows::{Row, Rows};
 use super::window::{lead_in, read_on, take};
 use crate::domain::{Error, Result, Stream};
-use crate::http::Caller;
+use crate::http::{Caller, server_sent};
 use crate::service::{Came, Follow, Kept, Piece, Place, Service, View};
 use crate::ui::tasks::id_of;
 use bytes::Bytes;
-use futures_util::{TryStreamExt as _, stream};
+use futures_util::stream;
 use poem::http::{HeaderMap, StatusCode};
 use poem::web::{Data, Path, Query};
-use poem::{Body, Response, handler};
+use poem::{Response, handler};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::io;
 use std::time::Duration;
 
 /// How long a stream is silent before it says that it is there.
@@ -73,13 +72,7 @@ pub async fn follow(
         let told = live.next().await?;
         Ok::<_, Error>(told.map(|told| (told, live)))
     });
-    let body = told.map_err(|error| io::Error::other(error.to_string()));
-    // Proxies that gather answers would keep the events to themselves.
-    Ok(Response::builder()
-        .content_type("text/event-stream")
-        .header("Cache-Control", "no-store")
-        .header("X-Accel-Buffering", "no")
-        .body(Body::from_bytes_stream(body)))
+    Ok(server_sent(told))
 }
 
 struct Live {

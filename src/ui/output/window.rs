@@ -167,15 +167,18 @@ impl Window {
         } else {
             wanted.at
         };
-        let mut resume = None;
-        while !gathered.is_full() || rows.place().position() < wanted.at.position() {
+        let resume = loop {
             let found = &mut |row| gathered.take(row);
-            if !read_on(kept, view, &mut rows, until, found).await? {
-                resume = Some(rows.resume());
+            let at_end = rows.place().position() >= until.position();
+            if at_end || !read_on(kept, view, &mut rows, until, found).await? {
+                let resume = rows.resume();
                 rows.finish(found);
-                break;
+                break Some(resume);
             }
-        }
+            if gathered.is_full() && wanted.behind > 0 {
+                break None;
+            }
+        };
         let all = gathered.before.into_iter().chain(gathered.behind);
         let (mut html, mut canvas) = (String::new(), gathered.canvas);
         let (mut from, mut to) = (None, wanted.at);

@@ -148,6 +148,13 @@ impl Browser {
         .to_owned()
     }
 
+    /// The text of an element as it stands in the page, whether shown or not.
+    pub async fn content(&self, css: &str) -> String {
+        let script = format!("return document.querySelector({css:?})?.textContent ?? ''");
+        let found = self.eval(&script).await;
+        found.as_str().unwrap_or_default().to_owned()
+    }
+
     /// Keeps a picture of the page in the directory that `WSEXEC_TEST_PICTURES` names, for whoever
     /// wants to look; nothing where there is none.
     pub async fn shot(&self, name: &str) {

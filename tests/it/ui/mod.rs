@@ -4,6 +4,8 @@ mod account;
 mod browser;
 mod forms;
 mod identities;
+mod languages;
 mod login;
+mod output;
 mod pages;
 pub mod visitor;
