@@ -274,6 +274,7 @@ class Live {
       if (!fresh || fresh.dataset.state === undefined) return;
       const focused = this.facts.contains(document.activeElement) ? document.activeElement.id : "";
       localizeTimes(fresh);
+      if (fresh.isEqualNode(this.facts)) return;
       const facts = document.adoptNode(fresh);
       this.facts.replaceWith(facts);
       this.facts = facts;

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 const LIGHT: [u8; 3] = [0xf0, 0xf2, 0xf4];
 const DARK: [u8; 3] = [0x12, 0x16, 0x1a];
 
-const CONTRAST: f64 = 4.6;
+/// What is aimed at there: more in the dark, where colours look duller.
+const CONTRAST: [f64; 2] = [4.6, 6.0];
 
 /// The first sixteen, which terminals choose for themselves.
 const NAMED: [[u8; 3]; 16] = [
@@ -61,14 +62,17 @@ fn contrast(a: [u8; 3], b: [u8; 3]) -> f64 {
 
 /// The colour, moved towards black or white as far as it takes to be read on that ground.
 fn readable(colour: [u8; 3], ground: [u8; 3]) -> [u8; 3] {
-    let towards = if luminance(ground) > 0.5 { 0.0 } else { 255.0 };
+    let (towards, wanted) = match luminance(ground) > 0.5 {
+        true => (0.0, CONTRAST[0]),
+        false => (255.0, CONTRAST[1]),
+    };
     let moved = |step: u8| {
         let part = f64::from(step) / 100.0;
         colour.map(|it| (f64::from(it) * (1.0 - part) + towards * part).round() as u8)
     };
     let mut steps = (0..=100).map(moved);
     steps
-        .find(|it| contrast(*it, ground) >= CONTRAST)
+        .find(|it| contrast(*it, ground) >= wanted)
         .unwrap_or_else(|| moved(100))
 }
 
