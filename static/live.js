@@ -18,102 +18,125 @@ function localizeTimes(root) {
   }
 }
 
-// ---- Text in which nothing hides; the server's filter `visible` does the same.
+// ---- One pane of output: rows that the server draws, in an element of bounded size.
 
-const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const MOST = 5000; // rows of one pane in the page; the oldest go first
+const PAGE = 500; // rows that go at once
+const NEAR = 300; // pixels from an end at which what is behind it is fetched
 
-function picture(character) {
-  const code = character.charCodeAt(0);
-  if (code < 0x20) return String.fromCharCode(0x2400 + code);
-  if (code === 0x7f) return "\u2421";
-  if (code < 0xa0) return "\ufffd";
-  return `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]`;
-}
-
-function visible(text) {
-  return text.replace(/\r\n/g, "\n").replace(CONTROL, picture);
-}
-
-// ---- One stream of a task, in an element of bounded size.
-
-const MOST = 1024 * 1024; // characters of one stream in the page; the oldest go first
-const CHUNK = 16 * 1024; // characters of one text node, so that the oldest can go in pieces
-
-class Output {
-  constructor(pre, shown) {
-    this.pre = pre;
-    this.earlier = pre.parentElement.querySelector(".earlier");
-    this.total = pre.parentElement.querySelector(".total");
-    this.shown = shown; // the offset in the stream, in bytes, of what follows
-    this.size = pre.textContent.length;
-    this.waiting = [];
-    this.waitingSize = 0;
-    this.carry = "";
-    this.follows = true;
-    this.timer = 0;
+class Pane {
+  constructor(stream) {
+    this.stream = stream;
+    this.pre = stream.querySelector("pre.output");
+    this.earlier = stream.querySelector(".earlier");
+    this.later = stream.querySelector(".later");
+    this.total = stream.querySelector(".total");
+    this.rows = this.pre.querySelectorAll(".l").length;
+    this.fetching = false;
+    this.follows = this.later.hidden && !("asked" in this.pre.dataset) && !this.target();
     // Only the reader's own scrolling decides whether the end is followed.
-    pre.addEventListener("scroll", () => {
-      this.follows = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 24;
+    this.pre.addEventListener("scroll", () => {
+      const rest = this.pre.scrollHeight - this.pre.scrollTop - this.pre.clientHeight;
+      this.follows = rest < 24 && this.later.hidden;
+      if (this.pre.scrollTop < NEAR) this.more(this.earlier, "prev");
+      else if (rest < NEAR) this.more(this.later, "next");
     });
-    pre.scrollTop = pre.scrollHeight;
+    this.toEnd();
   }
 
-  // A carriage return at the end waits for the line feed that may follow.
-  add(text) {
-    const whole = this.carry + text;
-    this.carry = whole.endsWith("\r") ? "\r" : "";
-    this.push(document.createTextNode(visible(whole.slice(0, whole.length - this.carry.length))));
+  target() {
+    const row = location.hash && document.getElementById(location.hash.slice(1));
+    return row && this.pre.contains(row);
   }
 
-  gap(bytes) {
-    const mark = document.createElement("span");
-    mark.className = "gap";
-    mark.textContent = this.pre.dataset.gap.replace("BYTES", bytes);
-    this.push(mark);
-  }
-
-  push(node) {
-    if (node.textContent === "") return;
-    this.waiting.push(node);
-    this.waitingSize += node.textContent.length;
-    while (this.waitingSize > MOST && this.waiting.length > 1) {
-      this.waitingSize -= this.waiting.shift().textContent.length;
-      this.cut();
-    }
-    if (!this.timer) this.timer = setTimeout(() => this.flush(), 50);
-  }
-
-  flush() {
-    clearTimeout(this.timer);
-    this.timer = 0;
-    for (const node of this.waiting) {
-      const last = this.pre.lastChild;
-      const joins = node.nodeType === Node.TEXT_NODE && last && last.nodeType === Node.TEXT_NODE;
-      if (joins && last.length + node.length <= CHUNK) last.appendData(node.data);
-      else this.pre.append(node);
-    }
-    this.size += this.waitingSize;
-    this.waiting = [];
-    this.waitingSize = 0;
-    while (this.size > MOST && this.pre.childNodes.length > 1) {
-      this.size -= this.pre.firstChild.textContent.length;
-      this.pre.firstChild.remove();
-      this.cut();
-    }
-    if (this.total) this.total.textContent = bytes(this.shown);
+  toEnd() {
     if (this.follows) this.pre.scrollTop = this.pre.scrollHeight;
   }
 
-  end() {
-    if (this.carry) this.push(document.createTextNode(visible(this.carry)));
-    this.carry = "";
-    this.flush();
+  // Rows that came. One that is there already is replaced: more came of it.
+  add({ from, total, cut, html }) {
+    if (cut) {
+      this.pre.replaceChildren();
+      this.rows = 0;
+      this.begin(from, true);
+    }
+    const fresh = document.createElement("template");
+    fresh.innerHTML = html;
+    for (const row of [...fresh.content.children]) {
+      const known = document.getElementById(row.id);
+      if (known) known.replaceWith(row);
+      else this.append(row, from);
+    }
+    while (this.rows > MOST && this.pre.children.length > 1) {
+      this.rows -= this.pre.firstElementChild.childElementCount;
+      this.pre.firstElementChild.remove();
+      this.begin(this.pre.firstElementChild.dataset.from, true);
+    }
+    this.total.textContent = bytes(total);
+    this.toEnd();
   }
 
-  cut() {
-    this.earlier.hidden = false;
+  append(row, from) {
+    let page = this.pre.lastElementChild;
+    if (!page || page.childElementCount >= PAGE) {
+      page = document.createElement("span");
+      page.className = "page";
+      page.dataset.from = from;
+      // The text node that the template leaves would keep the pane from being empty.
+      if (!this.pre.firstElementChild) this.pre.replaceChildren();
+      this.pre.append(page);
+    }
+    page.append(row);
+    this.rows += 1;
+  }
+
+  // Where the rows begin, and whether there are more before them.
+  begin(place, more) {
+    this.earlier.hidden = !more;
+    const link = this.earlier.querySelector("a");
+    const address = new URL(link.href);
+    address.searchParams.set("before", place);
+    link.href = address;
+  }
+
+  // Fetches what is before or behind the rows, as the link to it does.
+  async more(hint, rel) {
+    if (this.fetching || hint.hidden || this.rows > MOST - PAGE) return;
+    this.fetching = true;
+    try {
+      const response = await fetch(hint.querySelector("a").href, { cache: "no-store" });
+      if (response.redirected) return toLogin();
+      if (!response.ok) return;
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      const stream = page.querySelector(`[data-pane="${this.stream.dataset.pane}"]`);
+      const rows = stream?.querySelector(".page");
+      if (!rows) return;
+      const height = this.pre.scrollHeight;
+      const top = this.pre.scrollTop;
+      this.rows += rows.childElementCount;
+      if (rel === "prev") this.pre.prepend(document.adoptNode(rows));
+      else this.pre.append(document.adoptNode(rows));
+      if (rel === "prev") this.pre.scrollTop = top + this.pre.scrollHeight - height;
+      const fresh = stream.querySelector(rel === "prev" ? ".earlier" : ".later");
+      hint.hidden = fresh.hidden;
+      hint.querySelector("a").href = fresh.querySelector("a").getAttribute("href");
+    } catch {
+      // The link is still there.
+    } finally {
+      this.fetching = false;
+    }
   }
 }
+
+// A row's number is a link to it: where the row is here already, nothing is loaded.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.(".l > a");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  for (const row of document.querySelectorAll(".here")) row.classList.remove("here");
+  link.parentElement.classList.add("here");
+  history.replaceState(null, "", link.href);
+});
 
 function bytes(count) {
   if (count === 1) return "1 byte";
@@ -158,11 +181,10 @@ class Live {
     this.status = document.getElementById("live");
     this.facts = document.getElementById("facts");
     this.id = section.dataset.from;
-    const [stdout, stderr] = this.id.split("-").map(Number);
-    this.streams = {
-      stdout: new Output(document.getElementById("stdout"), stdout),
-      stderr: new Output(document.getElementById("stderr"), stderr),
-    };
+    this.panes = {};
+    for (const stream of section.querySelectorAll(".stream")) {
+      this.panes[stream.dataset.pane] = new Pane(stream);
+    }
     this.over = false;
   }
 
@@ -177,6 +199,8 @@ class Live {
       if (this.over) clearInterval(watch);
       else if (!document.hidden) this.refresh();
     }, 5_000);
+    // Where only a part is shown, nothing is put behind it.
+    if (!this.section.dataset.events) return;
     for (let wait = 500; !this.over; wait = Math.min(wait * 1.6, SLOWEST)) {
       try {
         if (await this.follow()) wait = 500;
@@ -203,7 +227,8 @@ class Live {
         cache: "no-store",
         signal: stop.signal,
       });
-      if (response.status === 200) return await this.take(eventsOf(response, alive));
+      if (response.redirected) toLogin();
+      else if (response.status === 200) return await this.take(eventsOf(response, alive));
       if (response.status === 204) this.finish("over");
       else if (response.status === 401) toLogin();
       else if (response.status === 404) this.finish("gone");
@@ -225,29 +250,15 @@ class Live {
         this.finish("over");
         return true;
       }
-      this.output(type, data, id);
+      if (type === "rows") this.panes[data.pane]?.add(data);
+      this.id = id;
       if (first) this.refresh();
     }
     return came;
   }
 
-  // What the page shows already is not shown again, whatever the server repeats.
-  output(type, data, id) {
-    const told = /^(\d+)-(\d+)$/.exec(id ?? "");
-    const name = type === "gap" ? data.stream : type;
-    const stream = this.streams[name];
-    if (!stream || !told) return;
-    if (data.offset >= stream.shown) {
-      if (type === "gap") stream.gap(data.length);
-      else stream.add(data.text);
-      stream.shown = Number(told[name === "stdout" ? 1 : 2]);
-    }
-    this.id = id;
-  }
-
   finish(how) {
     this.over = true;
-    for (const stream of Object.values(this.streams)) stream.end();
     this.say(how);
     if (how === "over") this.refresh();
   }
@@ -263,6 +274,7 @@ class Live {
       if (!fresh || fresh.dataset.state === undefined) return;
       const focused = this.facts.contains(document.activeElement) ? document.activeElement.id : "";
       localizeTimes(fresh);
+      if (fresh.isEqualNode(this.facts)) return;
       const facts = document.adoptNode(fresh);
       this.facts.replaceWith(facts);
       this.facts = facts;
@@ -278,6 +290,8 @@ function toLogin() {
 }
 
 localizeTimes(document);
-for (const pre of document.querySelectorAll("pre.output")) pre.scrollTop = pre.scrollHeight;
 const output = document.getElementById("output");
-if (output && document.getElementById("live")) new Live(output).run();
+if (output) {
+  const live = new Live(output);
+  if (live.status) live.run();
+}

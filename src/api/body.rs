@@ -1,4 +1,5 @@
 use crate::domain::{Error, Result};
+use crate::http::live;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
@@ -8,7 +9,6 @@ use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde::Serialize;
 use std::future::{Future, ready};
-use std::io;
 use std::marker::PhantomData;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -132,16 +132,6 @@ pub async fn opened(chunks: impl Stream<Item = Result<Bytes>> + Send + 'static) 
         Some(Some(second)) => live(stream::iter([Ok(first), second]).chain(chunks)),
         None => live(stream::iter([Ok(first)]).chain(chunks)),
     })
-}
-
-/// The body of a stream that may have nothing to say yet. An error breaks it off, so that nobody
-/// takes a part for the whole.
-pub fn live(chunks: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Body {
-    Body::from_bytes_stream(chunks.map_err(|error| {
-        let cause = error.cause().map(tracing::field::display);
-        tracing::warn!(%error, cause, "an answer broke off");
-        io::Error::other(error.to_string())
-    }))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-use super::body::live;
 use super::param::Value;
 use super::wire::TaskJson;
 use crate::domain::{Error, Result, Stream};
+use crate::http::server_sent;
 use crate::service::{EventId, Events, TaskEvent};
 use bytes::Bytes;
 use futures_util::stream;
@@ -36,13 +36,7 @@ impl EventStream {
             };
             Ok::<_, Error>(Some((chunk, (events, base))))
         });
-        // Proxies that gather answers would keep the events to themselves.
-        let response = Response::builder()
-            .content_type("text/event-stream")
-            .header("Cache-Control", "no-store")
-            .header("X-Accel-Buffering", "no")
-            .body(live(told));
-        Self(response)
+        Self(server_sent(told))
     }
 }
 

@@ -44,6 +44,8 @@ struct Pending {
     data: VecDeque<u8>,
     /// Position among the bytes of both streams, and length.
     runs: VecDeque<(u64, u64)>,
+    /// Line ends that were dropped from the front since bytes were taken.
+    skipped: u64,
 }
 
 impl Pending {
@@ -61,7 +63,8 @@ impl Pending {
 
     /// Drops bytes from the front.
     fn discard(&mut self, length: usize) {
-        self.data.drain(..length);
+        let ends = self.data.drain(..length).filter(|byte| *byte == b'\n');
+        self.skipped += ends.count() as u64;
         self.pass(length as u64, |_, _| {});
     }
 
@@ -229,12 +232,14 @@ impl Output {
                     CHUNK.min(to_head)
                 };
                 let offset = pending.start;
+                let skipped = std::mem::take(&mut pending.skipped);
                 let (data, runs) = pending.take(room.min(pending.data.len()));
                 chunks.push(Chunk {
                     stream,
                     offset,
                     data,
                     runs,
+                    skipped,
                 });
             }
         }

@@ -6,6 +6,7 @@
 mod bare;
 mod body;
 mod connection;
+mod events;
 mod form;
 mod headers;
 mod health;
@@ -23,6 +24,7 @@ mod stream;
 mod watch;
 
 pub use body::{Received, read_body, too_large};
+pub use events::{live, server_sent};
 pub use form::{FORM_TOKEN, Form, OpenForm, StepForm};
 pub use language::{languages, set_language};
 pub use listener::{Handshake, Protocol, Server};

@@ -81,16 +81,61 @@ pub enum TaskEvent {
     End(Box<Task>),
 }
 
-/// The events of one task.
-pub struct Events {
+/// What comes of a task, as it was written.
+pub enum Came {
+    /// Output, in order.
+    Output(Vec<Piece>),
+    /// The task has ended; all its output came before.
+    End(Box<Task>),
+}
+
+/// Follows one task: reads what there is, then waits for more.
+pub struct Follow {
     store: Store,
     task: TaskId,
     watch: Watch,
+    over: bool,
+}
+
+impl Follow {
+    /// What comes next behind a cursor (offsets of stdout and stderr), which is moved behind it.
+    /// None after [`Came::End`], when the task was removed, and when the server stops. Cancel safe.
+    ///
+    /// # Errors
+    /// `Unavailable` where the store does not answer.
+    pub async fn next(&mut self, cursor: &mut [u64; 2]) -> Result<Option<Came>> {
+        while !self.over {
+            // First the state, then the output: what has ended by now has all its output there.
+            let Some(task) = self.store.task(self.task).await? else {
+                self.over = true;
+                break;
+            };
+            let mut next = *cursor;
+            let pieces = self
+                .store
+                .read_output(self.task, &Stream::ALL, &mut next)
+                .await?;
+            if !pieces.is_empty() {
+                *cursor = next;
+                return Ok(Some(Came::Output(pieces)));
+            }
+            if task.state.has_ended() {
+                self.over = true;
+                return Ok(Some(Came::End(Box::new(task))));
+            }
+            self.over = !self.watch.changed().await;
+        }
+        Ok(None)
+    }
+}
+
+/// The events of one task.
+pub struct Events {
+    follow: Follow,
     cursor: [u64; 2],
     decoders: [Decoder; 2],
     /// Read and not told yet.
     queue: VecDeque<TaskEvent>,
-    over: bool,
 }
 
 impl Events {
@@ -104,29 +149,14 @@ impl Events {
             if let Some(event) = self.queue.pop_front() {
                 return Ok(Some(event));
             }
-            if self.over {
-                return Ok(None);
-            }
-            // First the state, then the output: what has ended by now has all its output there.
-            let Some(task) = self.store.task(self.task).await? else {
-                self.over = true;
-                continue;
-            };
             let mut cursor = self.cursor;
-            let pieces = self
-                .store
-                .read_output(self.task, &Stream::ALL, &mut cursor)
-                .await?;
-            if !pieces.is_empty() {
-                pieces.into_iter().for_each(|piece| self.tell(piece));
-            } else if task.state.has_ended() {
-                Stream::ALL
-                    .into_iter()
-                    .for_each(|stream| self.tell_held(stream));
-                self.queue.push_back(TaskEvent::End(Box::new(task)));
-                self.over = true;
-            } else if !self.watch.changed().await {
-                self.over = true;
+            match self.follow.next(&mut cursor).await? {
+                None => return Ok(None),
+                Some(Came::Output(pieces)) => pieces.into_iter().for_each(|it| self.tell(it)),
+                Some(Came::End(task)) => {
+                    Stream::ALL.into_iter().for_each(|it| self.tell_held(it));
+                    self.queue.push_back(TaskEvent::End(task));
+                }
             }
         }
     }
@@ -209,8 +239,7 @@ impl Service {
         id: TaskId,
         from: Option<EventId>,
     ) -> Result<Option<Events>> {
-        let watch = self.engine()?.watch(id);
-        let task = self.task(actor, id).await?;
+        let (task, follow) = self.follow(actor, id).await?;
         let cursor = match from {
             Some(EventId::End) if task.state.has_ended() => return Ok(None),
             Some(EventId::End) | None => [0, 0],
@@ -220,13 +249,26 @@ impl Service {
             }
         };
         Ok(Some(Events {
-            store: self.inner.store.clone(),
-            task: id,
-            watch,
+            follow,
             cursor,
             decoders: <[Decoder; 2]>::default(),
             queue: VecDeque::new(),
-            over: false,
         }))
+    }
+
+    /// A task as it is, and what comes of it.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn follow(&self, actor: &Actor, id: TaskId) -> Result<(Task, Follow)> {
+        let watch = self.engine()?.watch(id);
+        let task = self.task(actor, id).await?;
+        let follow = Follow {
+            store: self.inner.store.clone(),
+            task: id,
+            watch,
+            over: false,
+        };
+        Ok((task, follow))
     }
 }

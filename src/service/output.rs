@@ -15,7 +15,8 @@ pub enum View {
 }
 
 impl View {
-    fn streams(self) -> Vec<Stream> {
+    /// The streams, in their order.
+    pub fn streams(self) -> Vec<Stream> {
         match self {
             Self::One(stream) => vec![stream],
             Self::Both => Stream::ALL.to_vec(),

@@ -25,6 +25,7 @@ mod jumps;
 mod launch;
 mod migrate;
 mod output;
+mod output_lines;
 mod output_read;
 mod output_runs;
 mod pending_logins;

@@ -1,4 +1,5 @@
 use super::fault::Fault;
+use super::output_lines as lines;
 use super::output_read::{Stored, chunk_before, read};
 use super::output_runs::encode;
 use super::tasks::figure_columns;
@@ -22,6 +23,8 @@ pub struct Chunk {
     pub data: Vec<u8>,
     /// How it lies among the bytes of both streams: position and length of each run, in order.
     pub runs: Vec<(u64, u64)>,
+    /// Line ends of the stream between the piece before and this one, which are not kept.
+    pub skipped: u64,
 }
 
 /// What came since the last write.
@@ -86,6 +89,7 @@ pub(super) fn write(c: &Connection, task: TaskId, write: &OutputWrite) -> Result
                 (!contiguous).then(|| encode(&chunk.runs)),
                 chunk.data
             ])?;
+        lines::note(c, task, chunk)?;
     }
     if write.masked > 0 {
         c.prepare_cached("UPDATE tasks SET masked = max(masked, ?2) WHERE id = ?1")?
@@ -104,6 +108,9 @@ pub(super) fn write(c: &Connection, task: TaskId, write: &OutputWrite) -> Result
             let tail: Option<u64> = c
                 .prepare_cached("SELECT min(\"offset\") FROM output WHERE task = ?1 AND stream = ?2 AND \"offset\" >= ?3")?
                 .query_row(params![task.0, number(stream), write.head], |row| row.get(0))?;
+            if let Some(tail) = tail {
+                lines::forget(c, task, stream, (write.head, tail))?;
+            }
             gap = tail
                 .map(|tail| tail - write.head)
                 .filter(|length| *length > 0);
@@ -140,7 +147,9 @@ pub(super) fn settle(c: &Connection, task: TaskId, write: &OutputWrite) -> Resul
             continue;
         };
         chunk.skip_to(keep_from);
-        let (runs, data) = (chunk.rest_of_runs(), &chunk.data[chunk.taken..]);
+        let runs = chunk.rest_of_runs();
+        let (cut, data) = chunk.data.split_at(chunk.taken);
+        lines::shorten(c, task, stream, keep_from, cut)?;
         c.prepare_cached("UPDATE output SET \"offset\" = ?2, length = ?3, at = ?4, runs = ?5, data = ?6 WHERE rowid = ?1")?
             .execute(params![
                 rowid,

@@ -175,6 +175,12 @@ impl Stored {
         bytes
     }
 
+    /// Where what is left begins: in its stream, and among the bytes of both.
+    pub(super) fn begin(&self) -> Option<(u64, u64)> {
+        let run = self.runs.last()?;
+        Some((self.offset + self.taken as u64, run.0))
+    }
+
     pub(super) fn rest_of_runs(&self) -> Vec<(u64, u64)> {
         self.runs.iter().rev().copied().collect()
     }

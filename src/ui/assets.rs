@@ -5,6 +5,7 @@ use poem::http::header;
 use poem::web::Path;
 use poem::{Response, Result, handler};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
@@ -13,13 +14,19 @@ use std::sync::LazyLock;
 pub struct Asset {
     url: String,
     media_type: &'static str,
-    content: &'static [u8],
+    content: Cow<'static, [u8]>,
 }
 
 impl Asset {
-    fn new(stem: &str, suffix: &str, media_type: &'static str, content: &'static [u8]) -> Self {
+    fn new(
+        stem: &str,
+        suffix: &str,
+        media_type: &'static str,
+        content: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
+        let content = content.into();
         let mut hash = String::new();
-        for byte in &Sha256::digest(content)[..8] {
+        for byte in &Sha256::digest(&content)[..8] {
             let _ = write!(hash, "{byte:02x}");
         }
         Self {
@@ -41,7 +48,12 @@ pub static STYLE: LazyLock<Asset> = LazyLock::new(|| {
         "app",
         "css",
         "text/css; charset=utf-8",
-        include_bytes!("../../static/app.css"),
+        [
+            include_str!("../../static/app.css"),
+            &super::output::rules(),
+        ]
+        .concat()
+        .into_bytes(),
     )
 });
 
@@ -51,7 +63,7 @@ pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
         "live",
         "js",
         "text/javascript; charset=utf-8",
-        include_bytes!("../../static/live.js"),
+        include_bytes!("../../static/live.js").as_slice(),
     )
 });
 
@@ -61,7 +73,7 @@ pub static ICON: LazyLock<Asset> = LazyLock::new(|| {
         "icon",
         "svg",
         "image/svg+xml",
-        include_bytes!("../../static/icon.svg"),
+        include_bytes!("../../static/icon.svg").as_slice(),
     )
 });
 
@@ -74,5 +86,5 @@ pub fn serve(Path(name): Path<String>) -> Result<Response> {
     Ok(Response::builder()
         .header(header::CACHE_CONTROL, "public, max-age=31536000, immutable")
         .content_type(asset.media_type)
-        .body(asset.content))
+        .body(&*asset.content))
 }

@@ -13,9 +13,15 @@ fn turns_text(c: char) -> bool {
 }
 
 /// Text in which nothing hides: control characters as their pictures, characters that turn the
-/// direction by number. Line ends and tabs stay. `live.js` does the same to what comes live.
+/// direction by number. Line ends and tabs stay.
 pub fn show(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
+    show_into(text, &mut shown);
+    shown
+}
+
+/// See [`show`].
+pub fn show_into(text: &str, shown: &mut String) {
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
@@ -30,7 +36,6 @@ pub fn show(text: &str) -> String {
             c => shown.push(c),
         }
     }
-    shown
 }
 
 fn picture(control: char) -> char {

@@ -73,6 +73,8 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/tasks", get(tasks::index))
         .at("/tasks/new", get(tasks::blank).post(tasks::create))
         .at("/tasks/:id", get(tasks::detail))
+        .at("/tasks/:id/events", get(output::follow))
+        .at("/tasks/:id/diff", get(tasks::compare))
         .at("/tasks/:id/cancel", post(tasks::cancel))
         .at("/tasks/:id/approval", post(tasks::decide))
         .at("/tasks/:id/rerun", post(tasks::rerun))

@@ -105,6 +105,7 @@ impl Run<'_> {
                     offset: begin + (number * CHUNK) as u64,
                     data: data.to_vec(),
                     runs: vec![(at, data.len() as u64)],
+                    skipped: 0,
                 });
                 at += data.len() as u64;
             }

@@ -1,6 +1,7 @@
 //! Tasks: the list, one task, the form, and what can be done to one.
 
 mod approval;
+mod diff;
 mod form;
 mod how;
 mod list;
@@ -8,6 +9,7 @@ mod secrets;
 mod show;
 
 pub use approval::decide;
+pub use diff::compare;
 pub use form::{blank, create};
 pub use list::index;
 pub use show::{cancel, delete, detail, rerun};
@@ -110,7 +112,7 @@ async fn instance_if_there(
 }
 
 /// The id in a path: what is no id is no task.
-fn id_of(path: &str) -> Result<TaskId> {
+pub fn id_of(path: &str) -> Result<TaskId> {
     path.parse()
         .map(TaskId)
         .map_err(|_| Error::not_found("There is no such task."))

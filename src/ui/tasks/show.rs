@@ -1,13 +1,14 @@
 use super::{Look, how, id_of, instance_if_there};
-use crate::domain::{Clock as _, Instance, State, Stream, SystemClock, Task, random_token};
+use crate::domain::{Clock as _, Instance, State, Stream, SystemClock, Task, TaskId, random_token};
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Service, TaskUpdate};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::{Empty, if_version, once};
-use crate::ui::output::{Output, Piece};
+use crate::ui::output::{Asked, Output, Taste};
 use crate::ui::page::{self, Section, Shell};
 use askama::Template;
+use poem::http::HeaderMap;
 use poem::web::{Data, Path, Query};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ struct ShowPage {
     may_change: bool,
     may_run: bool,
     may_decide: bool,
+    /// The last good run of the same script before it.
+    good: Option<TaskId>,
 }
 
 /// What can be done with curl to this task.
@@ -81,14 +84,6 @@ impl Curls {
     }
 }
 
-/// How the page is asked for.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct Asked {
-    /// `none` leaves the output out: `live.js` has it already.
-    output: String,
-}
-
 #[handler]
 pub async fn detail(
     Caller(actor): Caller,
@@ -96,14 +91,16 @@ pub async fn detail(
     Data(service): Data<&Service>,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
+    headers: &HeaderMap,
 ) -> Result<Response> {
     let task = service.task(&actor, id_of(&id)?).await?;
+    let (taste, is_new) = Taste::of(headers, &asked);
     let output = if asked.output == "none" {
-        Output::none()
+        Output::none(taste)
     } else {
-        Output::read(service, &actor, &task).await?
+        Output::read(service, &actor, &task, &asked, taste).await?
     };
-    page::html(&ShowPage {
+    let mut response = page::html(&ShowPage {
         shell: Shell::of(&actor, Section::Tasks),
         instance: instance_if_there(service, &actor, task.instance).await?,
         look: Look::of(&task),
@@ -114,8 +111,13 @@ pub async fn detail(
         may_change: actor.may_change(&task),
         may_run: actor.may(Action::RunTasks),
         may_decide: service.may_decide(&actor, &task),
+        good: service.last_good_run(&actor, &task).await?.map(|it| it.id),
         task,
-    })
+    })?;
+    if is_new {
+        taste.remember(&mut response);
+    }
+    Ok(response)
 }
 
 #[handler]

@@ -89,13 +89,50 @@ impl Browser {
     /// Lets a script run in each page from now on, before anything of the page does; the page's
     /// policy does not count for it.
     pub async fn before_each_page(&self, script: &str) {
+        let script = serde_json::json!({"source": script});
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", script)
+            .await;
+    }
+
+    /// Shows pages so many pixels wide and as long as they are, in the light or the dark scheme.
+    pub async fn look(&self, width: u32, dark: bool) {
+        let scheme = if dark { "dark" } else { "light" };
+        let features = serde_json::json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            serde_json::json!({"features": features}),
+        )
+        .await;
+        for height in [800, 0] {
+            let height = match height {
+                0 => {
+                    self.eval("return document.documentElement.scrollHeight")
+                        .await
+                }
+                _ => height.into(),
+            };
+            let metrics = serde_json::json!({
+                "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
+            });
+            self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+                .await;
+        }
+    }
+
+    /// Shows pages as they are printed.
+    pub async fn look_printed(&self) {
+        let media = serde_json::json!({"media": "print"});
+        self.devtools("Emulation.setEmulatedMedia", media).await;
+    }
+
+    async fn devtools(&self, command: &str, parameters: serde_json::Value) {
         let session = self.driver.session_id();
         let url = format!(
             "http://127.0.0.1:{}/session/{session}/goog/cdp/execute",
             self.port
         );
         let command = serde_json::json!({
-            "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script},
+            "cmd": command, "params": parameters,
         });
         let client = reqwest::Client::builder().no_proxy().build();
         let reply = client.expect("a client").post(url).json(&command);
@@ -140,8 +177,12 @@ impl Browser {
 
     /// Clicks.
     pub async fn click(&self, css: &str) {
-        let element = self.element(css).await;
-        element.click().await.expect("it can be clicked");
+        // What is live may put another in its place between the look and the click.
+        let mut clicked = self.element(css).await.click().await;
+        if clicked.is_err() {
+            clicked = self.element(css).await.click().await;
+        }
+        clicked.expect("it can be clicked");
     }
 
     /// The text of an element as it is rendered; empty where there is none.
@@ -153,6 +194,13 @@ impl Browser {
         .as_str()
         .unwrap_or_default()
         .to_owned()
+    }
+
+    /// The text of an element as it stands in the page, whether shown or not.
+    pub async fn content(&self, css: &str) -> String {
+        let script = format!("return document.querySelector({css:?})?.textContent ?? ''");
+        let found = self.eval(&script).await;
+        found.as_str().unwrap_or_default().to_owned()
     }
 
     /// Keeps a picture of the page in the directory that `WSEXEC_TEST_PICTURES` names, for whoever

@@ -46,14 +46,18 @@ async fn a_newcomer_adds_a_machine_runs_a_script_watches_it_and_cancels_another(
     browser.wait_text("#stdout", "begun").await;
     browser.wait_text("#facts", "CURRENT").await;
     tell(&orders, "first");
-    browser.wait_text("#stdout", "begun\nfirst").await;
+    browser
+        .wait_for("both lines", async || {
+            browser.content("#stdout").await == "begun\nfirst\n"
+        })
+        .await;
     tell(&orders, "second");
     browser.wait_text("#facts", "rc 4").await;
     assert_eq!(
-        browser.text("#stdout").await.trim_end(),
+        browser.content("#stdout").await.trim_end(),
         "begun\nfirst\nsecond"
     );
-    assert_eq!(browser.text("#stderr").await.trim_end(), "oops");
+    assert_eq!(browser.content("#stderr").await.trim_end(), "oops");
     browser.wait_text("#facts", "Run again").await;
 
     browser.open("/tasks/new").await;
@@ -100,7 +104,7 @@ async fn a_page_follows_its_task_over_a_restart_without_a_line_missing_or_double
     app.restart().await;
     door.lead_to(app.address());
     browser.wait_text("#facts", "ABORT").await;
-    assert_eq!(browser.text("#stdout").await.trim_end(), "begun\nbefore");
+    assert_eq!(browser.content("#stdout").await.trim_end(), "begun\nbefore");
 }
 
 #[tokio::test]
@@ -122,15 +126,102 @@ async fn a_flood_of_output_leaves_the_page_small_and_at_its_end() {
     std::fs::write(&gate, "").unwrap();
     browser.wait_text("#facts", "DONE").await;
     let shown = browser
-        .eval("const t = document.getElementById('stdout'); return [t.textContent.length, t.childNodes.length, t.textContent.slice(-14), t.scrollHeight - t.scrollTop - t.clientHeight]")
+        .eval("const t = document.getElementById('stdout'); return [t.querySelectorAll('.l').length, t.childNodes.length, t.textContent.slice(-14), t.scrollHeight - t.scrollTop - t.clientHeight]")
         .await;
-    assert!(shown[0].as_u64().unwrap() <= 1024 * 1024, "{shown}");
+    assert!(shown[0].as_u64().unwrap() <= 6000, "{shown}");
     assert!(shown[1].as_u64().unwrap() < 200, "{shown}");
     assert_eq!(shown[2], "499999\n500000\n");
     assert!(shown[3].as_f64().unwrap() < 24.0, "{shown}");
-    browser
-        .wait_text("#output", "Only the last part is shown here.")
+    browser.wait_text("#output", "Earlier lines").await;
+}
+
+#[tokio::test]
+async fn what_comes_live_looks_as_it_does_on_reload_and_a_reader_who_scrolls_up_stays_there() {
+    let sshd = Sshd::start();
+    let app = App::builder().identity(sshd.identity()).start().await;
+    let browser = Browser::of(&app).await;
+    let instance = app.declare("127.0.0.1", sshd.port()).await;
+    let orders = app.path("orders");
+    std::fs::write(&orders, "").unwrap();
+    let script = "seq 300; printf '\\033[32mgreen\\n'; hear part; printf 'more\\033[0m'; sleep 1; echo err >&2; sleep 1; printf '<b>&\\000\\n'; hear flood; seq 3000; hear last";
+    browser.log_in(&app).await;
+    let task = app
+        .post_task(json!({
+            "name": "looks", "instance": instance, "user": sshd::user(),
+            "script": hearing(&orders) + script,
+        }))
         .await;
+    let path = format!("/tasks/{}", task["id"]);
+    browser.open(&format!("{path}?view=together")).await;
+    browser.wait_text("#live", "Live").await;
+    tell(&orders, "part");
+    browser.wait_text("#output", "<b>&").await;
+    let rows = "return [...document.querySelectorAll('.l')].slice(-5).map(it => it.outerHTML)";
+    let live = browser.eval(rows).await;
+    browser.open(&path).await;
+    browser.wait_text("#live", "Live").await;
+    assert_eq!(
+        live,
+        browser.eval(rows).await,
+        "live, and as the page has it"
+    );
+    browser
+        .eval("const pre = document.querySelector('pre.output'); pre.scrollTop = pre.scrollHeight - pre.clientHeight - 500; pre.dispatchEvent(new Event('scroll'))")
+        .await;
+    let place = "return document.querySelector('pre.output').scrollTop";
+    let before = browser.eval(place).await;
+    tell(&orders, "flood");
+    browser
+        .wait_for("the flood", async || {
+            browser
+                .content("pre.output")
+                .await
+                .ends_with("\n2999\n3000\n")
+        })
+        .await;
+    assert_eq!(before, browser.eval(place).await, "the reader stays");
+    tell(&orders, "last");
+    browser.wait_text("#facts", "DONE").await;
+}
+
+#[tokio::test]
+async fn earlier_and_later_lines_come_while_the_reader_scrolls() {
+    let sshd = Sshd::start();
+    let app = App::builder().identity(sshd.identity()).start().await;
+    let browser = Browser::of(&app).await;
+    let instance = app.declare("127.0.0.1", sshd.port()).await;
+    browser.log_in(&app).await;
+    let task = app.run(instance, &sshd::user(), "seq 20000").await;
+    browser
+        .open(&format!("/tasks/{}?line=10000#o10000", task["id"]))
+        .await;
+    let edge = |at: i32| {
+        format!(
+            "const t = [...document.querySelectorAll('#stdout .l > a')].at({at}); return Number(t.dataset.n)"
+        )
+    };
+    assert_eq!(browser.eval(&edge(0)).await, 9_900);
+    let seen = "const row = document.getElementById('o10000').getBoundingClientRect(); const pre = document.getElementById('stdout').getBoundingClientRect(); return row.top >= pre.top && row.bottom <= pre.bottom";
+    assert_eq!(browser.eval(seen).await, true, "the line is in sight");
+    let scroll = |to: &str| {
+        format!(
+            "const t = document.getElementById('stdout'); t.scrollTop = {to}; t.dispatchEvent(new Event('scroll'))"
+        )
+    };
+    browser.eval(&scroll("0")).await;
+    browser
+        .wait_for("earlier lines", async || {
+            browser.eval(&edge(0)).await == 9_400
+        })
+        .await;
+    browser.eval(&scroll("t.scrollHeight")).await;
+    browser
+        .wait_for("later lines", async || {
+            browser.eval(&edge(-1)).await.as_u64() >= Some(10_899)
+        })
+        .await;
+    let all = "const t = [...document.querySelectorAll('#stdout .l > a')].map(it => Number(it.dataset.n)); return t.every((n, at) => at === 0 || n === t[at - 1] + 1)";
+    assert_eq!(browser.eval(all).await, true, "none is missing or doubled");
 }
 
 /// An address that stays while the server behind it moves.
@@ -173,4 +264,57 @@ impl Drop for Door {
     fn drop(&mut self) {
         self.open.abort();
     }
+}
+
+#[tokio::test]
+async fn pictures_of_output_are_there_for_whoever_wants_to_look() {
+    let sshd = Sshd::start();
+    let app = App::builder().identity(sshd.identity()).start().await;
+    let browser = Browser::of(&app).await;
+    let instance = app.declare("127.0.0.1", sshd.port()).await;
+    let state = app.path("state");
+    let run = async |name: &str, outcome: &str| {
+        std::fs::write(&state, outcome).unwrap();
+        let script = format!(
+            "#!/bin/sh\n# Rolls out release 4.2\nset -u\nprintf '\\033[1mRelease 4.2\\033[0m to \\033[36mweb-1 web-2 web-3\\033[0m\\n'\nfor n in 0 1 2 3 4 5 6 7; do printf \"\\033[3${{n}}mcolour $n\\033[0m \\033[9${{n}}mbright\\033[0m \\033[4${{n}}mground\\033[0m \\033[7mturned\\033[0m\\n\"; done\nprintf '\\033[38;5;208mwarning:\\033[0m disk at 91 %%\\n' >&2\nsleep 0.1\nseq -f 'copied file %03.0f' 40\nstate=$(cat {})\necho \"health: $state\"\ntest \"$state\" = good || {{ printf '\\033[31merror:\\033[0m web-2 does not answer on port 443\\n' >&2; exit 4; }}\n",
+            state.display()
+        );
+        let task =
+            json!({"name": name, "instance": instance, "user": sshd::user(), "script": script});
+        let task = app.post_task(task).await;
+        app.wait_ended(task["id"].as_i64().unwrap()).await["id"].clone()
+    };
+    let good = run("Roll out 4.2", "good").await;
+    let bad = run("Roll out 4.2", "lost").await;
+    browser.log_in(&app).await;
+    for (name, path) in [
+        ("apart", format!("/tasks/{bad}")),
+        ("together", format!("/tasks/{bad}?view=together")),
+        (
+            "search",
+            format!("/tasks/{bad}?view=apart&q=file%2002&line=25"),
+        ),
+        ("diff", format!("/tasks/{bad}/diff?with={good}")),
+    ] {
+        for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
+            browser.look(width, dark).await;
+            browser.open(&path).await;
+            browser.look(width, dark).await;
+            let wide = "return document.documentElement.scrollWidth <= window.innerWidth";
+            assert_eq!(browser.eval(wide).await, true, "{path} fits in {width}");
+            let scheme = if dark { "dark" } else { "light" };
+            browser
+                .shot(&format!("output-{name}-{width}-{scheme}"))
+                .await;
+        }
+    }
+    browser.look(800, false).await;
+    browser
+        .open(&format!("/tasks/{bad}?view=together&wrap=off"))
+        .await;
+    browser.look_printed().await;
+    let seen = "const seen = css => [...document.querySelectorAll(css)].some(it => it.checkVisibility()); const pre = document.querySelector('pre.output'); return [seen('nav, button, .curl, input'), seen('#facts dl'), seen('pre.script'), pre.scrollHeight <= pre.clientHeight + 1]";
+    let printed = browser.eval(seen).await;
+    assert_eq!(printed, json!([false, true, true, true]));
+    browser.shot("output-printed").await;
 }

@@ -31,6 +31,7 @@ const NOT_YET: &[&str] = &[
     "pages/login_code.html",
     "pages/login_second_factor.html",
     "pages/recovery_codes.html",
+    "pages/tasks/diff.html",
     "pages/tasks/edit.html",
     "pages/tasks/list.html",
     "pages/tasks/show.html",

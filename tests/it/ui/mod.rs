@@ -7,6 +7,7 @@ mod forms;
 mod identities;
 mod languages;
 mod login;
+mod output;
 mod pages;
 mod scopes;
 mod secrets;

@@ -207,6 +207,8 @@ fn pages() -> Vec<Row<Fields>> {
         show("/tasks", Nothing, ALL),
         show("/tasks/new", Nothing, RUN),
         show("/tasks/:id", Task, ALL),
+        show("/tasks/:id/events", Task, ALL),
+        show("/tasks/:id/diff", Task, ALL),
         show("/instances", Nothing, ALL),
         show("/instances/new", Nothing, MANAGE),
         show("/instances/:id", Instance, ALL),
