@@ -5,13 +5,14 @@
 // ---- Times: the exact instant stays in `datetime` and in the title.
 
 const localTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const localHour = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 
 function localizeTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const instant = new Date(time.dateTime);
     if (Number.isNaN(instant.getTime())) continue;
-    time.title = time.textContent;
-    time.textContent = localTime.format(instant);
+    time.title = time.dataset.form === "hour" ? time.dateTime : time.textContent;
+    time.textContent = (time.dataset.form === "hour" ? localHour : localTime).format(instant);
   }
 }
 

@@ -14,6 +14,7 @@ mod identities;
 mod instances;
 mod login;
 mod output;
+mod overview;
 mod page_login;
 mod refusals;
 mod second_factor;

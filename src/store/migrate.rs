@@ -8,6 +8,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_runs.sql"),
     include_str!("migrations/0003_machines.sql"),
     include_str!("migrations/0004_access.sql"),
+    include_str!("migrations/0007_home.sql"),
 ];
 
 /// Brings the schema up to date, each step in a transaction of its own, so that a kill in the

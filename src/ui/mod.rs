@@ -7,6 +7,7 @@
 mod account;
 mod assets;
 mod audit;
+mod chart;
 mod confirm;
 mod curl;
 mod errors;

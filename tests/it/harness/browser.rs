@@ -88,13 +88,44 @@ impl Browser {
     /// Lets a script run in each page from now on, before anything of the page does; the page's
     /// policy does not count for it.
     pub async fn before_each_page(&self, script: &str) {
+        let script = serde_json::json!({"source": script});
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", script)
+            .await;
+    }
+
+    /// Shows pages so many pixels wide and as long as they are, in the light or the dark scheme.
+    pub async fn look(&self, width: u32, dark: bool) {
+        let scheme = if dark { "dark" } else { "light" };
+        let features = serde_json::json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            serde_json::json!({"features": features}),
+        )
+        .await;
+        for height in [800, 0] {
+            let height = match height {
+                0 => {
+                    self.eval("return document.documentElement.scrollHeight")
+                        .await
+                }
+                _ => height.into(),
+            };
+            let metrics = serde_json::json!({
+                "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
+            });
+            self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+                .await;
+        }
+    }
+
+    async fn devtools(&self, command: &str, parameters: serde_json::Value) {
         let session = self.driver.session_id();
         let url = format!(
             "http://127.0.0.1:{}/session/{session}/goog/cdp/execute",
             self.port
         );
         let command = serde_json::json!({
-            "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script},
+            "cmd": command, "params": parameters,
         });
         let client = reqwest::Client::builder().no_proxy().build();
         let reply = client.expect("a client").post(url).json(&command);

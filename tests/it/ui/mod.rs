@@ -3,6 +3,7 @@
 mod account;
 mod browser;
 mod forms;
+mod home;
 mod identities;
 mod login;
 mod pages;
