@@ -4,8 +4,11 @@
 
 // ---- Times: the exact instant stays in `datetime` and in the title.
 
-const localTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const localHour = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+// In the language of the page, as the reader's own region writes it.
+const language = document.documentElement.lang;
+const region = navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
+const localTime = new Intl.DateTimeFormat(region, { dateStyle: "medium", timeStyle: "medium" });
+const localHour = new Intl.DateTimeFormat(region, { timeStyle: "short" });
 
 function localizeTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {

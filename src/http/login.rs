@@ -228,7 +228,10 @@ pub(super) fn comes_by_itself(request: &Request) -> bool {
     cookies(request, COOKIE_NAME).next().is_some() || (by_certificate && agents.any(of_browser))
 }
 
-fn cookies<'a>(request: &'a Request, name: &'static str) -> impl Iterator<Item = &'a str> {
+pub(super) fn cookies<'a>(
+    request: &'a Request,
+    name: &'static str,
+) -> impl Iterator<Item = &'a str> {
     request
         .headers()
         .get_all(COOKIE)
@@ -258,7 +261,7 @@ pub fn clear_step(response: &mut Response) {
     set_cookie(response, (STEP_COOKIE, ""), "; Max-Age=0");
 }
 
-fn set_cookie(response: &mut Response, (name, value): (&str, &str), more: &str) {
+pub(super) fn set_cookie(response: &mut Response, (name, value): (&str, &str), more: &str) {
     let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict{more}");
     if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
         cookie.set_sensitive(true);

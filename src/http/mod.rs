@@ -9,6 +9,7 @@ mod connection;
 mod form;
 mod headers;
 mod health;
+mod language;
 mod listener;
 mod login;
 mod methods;
@@ -23,6 +24,7 @@ mod watch;
 
 pub use body::{Received, read_body, too_large};
 pub use form::{FORM_TOKEN, Form, OpenForm, StepForm};
+pub use language::{languages, set_language};
 pub use listener::{Handshake, Protocol, Server};
 pub use login::{
     agent, clear_session, clear_step, peer, session_token, set_session, set_step, step_token, tried,

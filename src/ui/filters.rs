@@ -1,5 +1,6 @@
 //! What templates apply to values. askama escapes what these give.
 
+use super::language::{self, Language, Text};
 use askama::Values;
 use std::fmt::{Display, Write as _};
 use time::OffsetDateTime;
@@ -42,6 +43,48 @@ pub fn visible(text: impl Display, _: &dyn Values) -> askama::Result<String> {
     Ok(show(&text.to_string()))
 }
 
+/// A text of a page in the language of its reader; with `{}` where values go.
+#[askama::filter_fn]
+pub fn t(english: impl Display, _: &dyn Values) -> askama::Result<Text> {
+    Ok(language::of(english))
+}
+
+/// The next value of a text.
+#[askama::filter_fn]
+pub fn with<V: Display>(text: Text, _: &dyn Values, value: V) -> askama::Result<Text> {
+    Ok(text.with(value))
+}
+
+/// What stands before the first value of a text, where that is an element.
+#[askama::filter_fn]
+pub fn before(text: Text, _: &dyn Values) -> askama::Result<String> {
+    Ok(text.around().0.to_owned())
+}
+
+/// What stands after it.
+#[askama::filter_fn]
+pub fn after(text: Text, _: &dyn Values) -> askama::Result<String> {
+    Ok(text.around().1.to_owned())
+}
+
+/// A sentence that another module made – an error, a reason – in the language of the reader.
+#[askama::filter_fn]
+pub fn said(english: impl Display, _: &dyn Values) -> askama::Result<String> {
+    Ok(language::sentence(english))
+}
+
+/// A number of something: `n|plural("{} task", "{} tasks")`.
+#[askama::filter_fn]
+pub fn plural(
+    n: impl Display,
+    _: &dyn Values,
+    one: &'static str,
+    many: &'static str,
+) -> askama::Result<Text> {
+    let n = n.to_string().parse().map_err(askama::Error::custom)?;
+    Ok(language::counted(n, one, many))
+}
+
 /// Unix seconds as the value of `<time datetime>`.
 #[askama::filter_fn]
 pub fn instant(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
@@ -71,11 +114,15 @@ fn at(seconds: i64) -> OffsetDateTime {
 #[askama::filter_fn]
 pub fn span(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
     let s = *seconds;
+    let d = match Language::current() {
+        Language::English => 'd',
+        Language::French => 'j',
+    };
     Ok(match s {
         ..60 => format!("{s} s"),
         60..3_600 => format!("{} min {} s", s / 60, s % 60),
         3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
-        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+        _ => format!("{} {d} {} h", s / 86_400, s % 86_400 / 3_600),
     })
 }
 
@@ -97,13 +144,19 @@ pub fn size(bytes: &u64, _: &dyn Values) -> askama::Result<String> {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
-    let in_units = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
+    let (point, letter) = match Language::current() {
+        Language::English => ('.', 'B'),
+        Language::French => (',', 'o'),
+    };
+    let in_units = |unit: u64, prefix: &str| {
+        let tenths = bytes % unit * 10 / unit;
+        format!("{}{point}{tenths} {prefix}{letter}", bytes / unit)
+    };
     Ok(match *bytes {
-        1 => "1 byte".into(),
-        ..KIB => format!("{bytes} bytes"),
-        KIB..MIB => format!("{} KiB", in_units(KIB)),
-        MIB..GIB => format!("{} MiB", in_units(MIB)),
-        _ => format!("{} GiB", in_units(GIB)),
+        ..KIB => language::counted(*bytes, "{} byte", "{} bytes").to_string(),
+        KIB..MIB => in_units(KIB, "Ki"),
+        MIB..GIB => in_units(MIB, "Mi"),
+        _ => in_units(GIB, "Gi"),
     })
 }
 

@@ -16,6 +16,7 @@ mod form;
 mod home;
 mod identities;
 mod instances;
+mod language;
 mod login;
 mod output;
 mod page;
@@ -97,7 +98,9 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/identities/:id", get(identities::detail))
         .at("/identities/:id/delete", post(identities::delete))
         .at("/audit", get(audit::index))
+        .at("/language", post(language::choose))
         .at("/static/:name", get(assets::serve))
         .around(errors::as_pages)
+        .around(language::chosen)
         .data(service)
 }

@@ -1,6 +1,7 @@
 //! What every page has, and how it becomes a response.
 
 use super::assets;
+use super::language::Language;
 use crate::domain::Error;
 use crate::http::FORM_TOKEN;
 use crate::service::{Action, Actor};
@@ -72,6 +73,11 @@ impl Shell {
         }
     }
 
+    /// The language that it is in.
+    pub fn language(&self) -> Language {
+        Language::current()
+    }
+
     /// The hidden field that `form_token` goes into.
     pub fn field(&self) -> &'static str {
         FORM_TOKEN
@@ -120,6 +126,7 @@ pub fn html_with(status: StatusCode, page: &impl Template) -> Result<Response> {
     Ok(Response::builder()
         .status(status)
         .header(header::CACHE_CONTROL, "no-store")
+        .header(header::CONTENT_LANGUAGE, Language::current().tag())
         .content_type("text/html; charset=utf-8")
         .body(body))
 }

@@ -46,6 +46,8 @@ const OWNERS: &[(&str, &str)] = &[
     ("totp_rs", "auth"),
     ("openidconnect", "auth"),
     ("qrcodegen", "ui"),
+    ("polib", "ui"),
+    ("accept_language", "http"),
     ("zxcvbn", "auth"),
     ("rustls", "tls"),
     ("tokio_rustls", "tls"),

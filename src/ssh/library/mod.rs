@@ -233,5 +233,27 @@ macro_rules! raw_modes {
 }
 use raw_modes;
 
+/// The name of a signal (RFC 4254 section 6.10), as the machine has it.
+macro_rules! signal_name {
+    ($sig:ident, $signal:expr) => {
+        match $signal {
+            $sig::ABRT => "ABRT",
+            $sig::ALRM => "ALRM",
+            $sig::FPE => "FPE",
+            $sig::HUP => "HUP",
+            $sig::ILL => "ILL",
+            $sig::INT => "INT",
+            $sig::KILL => "KILL",
+            $sig::PIPE => "PIPE",
+            $sig::QUIT => "QUIT",
+            $sig::SEGV => "SEGV",
+            $sig::TERM => "TERM",
+            $sig::USR1 => "USR1",
+            $sig::Custom(name) => name,
+        }
+    };
+}
+use signal_name;
+
 /// The name of such a terminal, and its columns and rows.
 const TERMINAL: (&str, u32, u32) = ("dumb", 80, 24);

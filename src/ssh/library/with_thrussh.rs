@@ -1,7 +1,7 @@
 //! Connections by thrussh.
 
 use super::shared::{EXTENDED_STDERR, Listening, Message, Shared, visible};
-use super::{Gone, NotOpened, Start, TERMINAL, Trouble, raw_modes};
+use super::{Gone, NotOpened, Start, TERMINAL, Trouble, raw_modes, signal_name};
 use crate::ssh::agent;
 use crate::ssh::host_keys::Rules;
 use crate::ssh::identities::Offer;
@@ -310,7 +310,7 @@ impl Handler for ClientHandler {
         _language: &str,
         session: Session,
     ) -> Done {
-        let name = Message::Signalled(name_of(signal));
+        let name = Message::Signalled(visible(signal_name!(Sig, &signal)));
         self.shared.tell(channel, name).await;
         Ok((self, session))
     }
@@ -346,23 +346,4 @@ impl Handler for ClientHandler {
     async fn xon_xoff(self, _: ChannelId, _: bool, session: Session) -> Done {
         Ok((self, session))
     }
-}
-
-fn name_of(signal: Sig) -> String {
-    let name = match signal {
-        Sig::ABRT => "ABRT",
-        Sig::ALRM => "ALRM",
-        Sig::FPE => "FPE",
-        Sig::HUP => "HUP",
-        Sig::ILL => "ILL",
-        Sig::INT => "INT",
-        Sig::KILL => "KILL",
-        Sig::PIPE => "PIPE",
-        Sig::QUIT => "QUIT",
-        Sig::SEGV => "SEGV",
-        Sig::TERM => "TERM",
-        Sig::USR1 => "USR1",
-        Sig::Custom(ref name) => name,
-    };
-    visible(name)
 }

@@ -12,5 +12,6 @@ pub mod people;
 pub mod planted;
 pub mod process;
 pub mod scripted;
+pub mod small_disk;
 pub mod sshd;
 pub mod users;

@@ -5,6 +5,7 @@ mod browser;
 mod forms;
 mod home;
 mod identities;
+mod languages;
 mod login;
 mod pages;
 pub mod visitor;

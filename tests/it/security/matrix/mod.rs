@@ -161,26 +161,56 @@ impl World {
     }
 }
 
-/// What is answered: `status` to who may.
-fn expected(
+/// A route, and who may ask for it.
+struct Row<Sent> {
+    method: &'static str,
+    path: &'static str,
     noun: Noun,
-    (own, others): (&[&str], &[&str]),
-    place: Place,
-    role: &str,
+    /// Who may, on their own.
+    own: &'static [&'static str],
+    /// Who may, on what is somebody else's.
+    others: &'static [&'static str],
+    /// What is answered to who may.
     status: u16,
-) -> Vec<u16> {
-    let may = match place {
-        Place::Own => own.contains(&role),
-        Place::Others | Place::Hidden => others.contains(&role),
-    };
-    let narrowed = role != "admin" && !matches!(noun, Noun::Nothing | Noun::User | Noun::Identity);
-    match (place, may) {
-        // Whoever may do it nowhere learns nothing by the one or the other.
-        (Place::Hidden, _) if narrowed && own.contains(&role) => vec![404],
-        (Place::Hidden, _) if narrowed => vec![403, 404],
-        (_, true) => vec![status],
-        (Place::Others, false) if matches!(noun, Noun::Token | Noun::Session) => vec![404],
-        (_, false) => vec![403],
+    sent: fn(&Object) -> Sent,
+}
+
+fn row<Sent>(
+    (method, path): (&'static str, &'static str),
+    noun: Noun,
+    (own, others): (&'static [&'static str], &'static [&'static str]),
+    status: u16,
+    sent: fn(&Object) -> Sent,
+) -> Row<Sent> {
+    Row {
+        method,
+        path,
+        noun,
+        own,
+        others,
+        status,
+        sent,
+    }
+}
+
+impl<Sent> Row<Sent> {
+    /// What is answered to a role.
+    fn expected(&self, place: Place, role: &str) -> Vec<u16> {
+        let (noun, own) = (self.noun, self.own);
+        let may = match place {
+            Place::Own => own.contains(&role),
+            Place::Others | Place::Hidden => self.others.contains(&role),
+        };
+        let narrowed =
+            role != "admin" && !matches!(noun, Noun::Nothing | Noun::User | Noun::Identity);
+        match (place, may) {
+            // Whoever may do it nowhere learns nothing by the one or the other.
+            (Place::Hidden, _) if narrowed && own.contains(&role) => vec![404],
+            (Place::Hidden, _) if narrowed => vec![403, 404],
+            (_, true) => vec![self.status],
+            (Place::Others, false) if matches!(noun, Noun::Token | Noun::Session) => vec![404],
+            (_, false) => vec![403],
+        }
     }
 }
 

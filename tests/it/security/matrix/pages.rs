@@ -6,16 +6,6 @@ use std::path::Path;
 
 type Fields = Vec<(&'static str, String)>;
 
-struct Page {
-    method: &'static str,
-    path: &'static str,
-    noun: Noun,
-    own: &'static [&'static str],
-    others: &'static [&'static str],
-    status: u16,
-    fields: fn(&Object) -> Fields,
-}
-
 /// What anybody may ask for, and what is tested apart, as it is about the login itself.
 const OPEN: &[&str] = &[
     "get /login",
@@ -25,6 +15,7 @@ const OPEN: &[&str] = &[
     "get /login/second_factor",
     "post /login/second_factor",
     "post /logout",
+    "post /language",
     "get /static/:name",
 ];
 
@@ -32,31 +23,13 @@ fn none(_: &Object) -> Fields {
     Vec::new()
 }
 
-fn page(
-    (method, path): (&'static str, &'static str),
-    noun: Noun,
-    (own, others): (&'static [&'static str], &'static [&'static str]),
-    status: u16,
-    fields: fn(&Object) -> Fields,
-) -> Page {
-    Page {
-        method,
-        path,
-        noun,
-        own,
-        others,
-        status,
-        fields,
-    }
-}
-
 fn key() -> (&'static str, String) {
     ("key", wsexec::domain::random_token().expose().to_owned())
 }
 
-fn pages() -> Vec<Page> {
+fn pages() -> Vec<Row<Fields>> {
     use Noun::{Identity, Instance, Nothing, Session, Task, Token, User};
-    let show = |path, noun, who| page(("get", path), noun, (who, who), 200, none);
+    let show = |path, noun, who| row(("get", path), noun, (who, who), 200, none);
     vec![
         show("/", Nothing, ALL),
         show("/confirm", Nothing, ALL),
@@ -68,7 +41,7 @@ fn pages() -> Vec<Page> {
         show("/users/new", Nothing, ADMIN),
         show("/users/:id", User, ADMIN),
         // It is not the password: who has an account hears that.
-        page(
+        row(
             ("post", "/account/password"),
             Nothing,
             (ALL, ALL),
@@ -82,21 +55,21 @@ fn pages() -> Vec<Page> {
                 ]
             },
         ),
-        page(
+        row(
             ("post", "/account/end_session"),
             Session,
             (ALL, ADMIN),
             303,
             |it| vec![("id", it.id.to_string())],
         ),
-        page(
+        row(
             ("post", "/account/end_others"),
             Nothing,
             (ALL, ALL),
             303,
             none,
         ),
-        page(
+        row(
             ("post", "/account/tokens/new"),
             Nothing,
             (ALL, ALL),
@@ -109,7 +82,7 @@ fn pages() -> Vec<Page> {
                 ]
             },
         ),
-        page(
+        row(
             ("post", "/account/revoke_token"),
             Token,
             (ALL, ADMIN),
@@ -117,21 +90,21 @@ fn pages() -> Vec<Page> {
             |it| vec![("id", it.id.to_string())],
         ),
         // There is none to remove.
-        page(
+        row(
             ("post", "/account/second_factor/remove"),
             Nothing,
             (ALL, ALL),
             409,
             none,
         ),
-        page(
+        row(
             ("post", "/account/second_factor/begin"),
             Nothing,
             (ALL, ALL),
             303,
             none,
         ),
-        page(
+        row(
             ("post", "/account/second_factor"),
             Nothing,
             (ALL, ALL),
@@ -139,20 +112,20 @@ fn pages() -> Vec<Page> {
             |_| vec![("code", "abc".into())],
         ),
         // There is none to renew or remove.
-        page(
+        row(
             ("post", "/account/second_factor/codes"),
             Nothing,
             (ALL, ALL),
             409,
             none,
         ),
-        page(("post", "/users/new"), Nothing, (ADMIN, ADMIN), 303, |it| {
+        row(("post", "/users/new"), Nothing, (ADMIN, ADMIN), 303, |it| {
             vec![("name", format!("new-{}", it.n)), ("role", "viewer".into())]
         }),
-        page(("post", "/users/:id"), User, (ADMIN, ADMIN), 303, |_| {
+        row(("post", "/users/:id"), User, (ADMIN, ADMIN), 303, |_| {
             vec![("role", "runner".into()), ("version", "1".into())]
         }),
-        page(
+        row(
             ("post", "/users/:id/password"),
             User,
             (ADMIN, ADMIN),
@@ -164,7 +137,7 @@ fn pages() -> Vec<Page> {
                 ]
             },
         ),
-        page(
+        row(
             ("post", "/users/:id/second_factor_off"),
             User,
             (ADMIN, ADMIN),
@@ -172,21 +145,21 @@ fn pages() -> Vec<Page> {
             none,
         ),
         // There is no such one, for nobody.
-        page(
+        row(
             ("post", "/users/:id/end_session"),
             User,
             (ALL, ALL),
             404,
             |_| vec![("id", "987654".into())],
         ),
-        page(
+        row(
             ("post", "/users/:id/revoke_token"),
             User,
             (ALL, ALL),
             404,
             |_| vec![("id", "987654".into())],
         ),
-        page(
+        row(
             ("post", "/users/:id/delete"),
             User,
             (ADMIN, ADMIN),
@@ -196,7 +169,7 @@ fn pages() -> Vec<Page> {
         show("/identities", Nothing, MANAGE),
         show("/identities/new", Nothing, ADMIN),
         show("/identities/:id", Identity, MANAGE),
-        page(
+        row(
             ("post", "/identities/new"),
             Nothing,
             (ADMIN, ADMIN),
@@ -208,7 +181,7 @@ fn pages() -> Vec<Page> {
                 ]
             },
         ),
-        page(
+        row(
             ("post", "/identities/:id/delete"),
             Identity,
             (ADMIN, ADMIN),
@@ -223,10 +196,10 @@ fn pages() -> Vec<Page> {
         show("/instances/:id", Instance, ALL),
         show("/instances/:id/edit", Instance, MANAGE),
         // The password is not the one: who has a session hears that.
-        page(("post", "/confirm"), Nothing, (ALL, ALL), 400, |_| {
+        row(("post", "/confirm"), Nothing, (ALL, ALL), 400, |_| {
             vec![("password", "another one".into()), ("next", "/".into())]
         }),
-        page(("post", "/tasks/new"), Instance, (RUN, RUN), 303, |it| {
+        row(("post", "/tasks/new"), Instance, (RUN, RUN), 303, |it| {
             vec![
                 key(),
                 ("name", "n".into()),
@@ -235,14 +208,14 @@ fn pages() -> Vec<Page> {
                 ("instance", it.instance.to_string()),
             ]
         }),
-        page(
+        row(
             ("post", "/tasks/:id/cancel"),
             Task,
             (RUN, MANAGE),
             303,
             none,
         ),
-        page(
+        row(
             ("post", "/tasks/:id/approval"),
             Task,
             (MANAGE, MANAGE),
@@ -250,10 +223,10 @@ fn pages() -> Vec<Page> {
             412,
             |_| vec![("decision", "approve".into())],
         ),
-        page(("post", "/tasks/:id/rerun"), Task, (RUN, RUN), 303, |_| {
+        row(("post", "/tasks/:id/rerun"), Task, (RUN, RUN), 303, |_| {
             vec![key()]
         }),
-        page(
+        row(
             ("post", "/tasks/:id/delete"),
             Task,
             (RUN, MANAGE),
@@ -261,7 +234,7 @@ fn pages() -> Vec<Page> {
             412,
             none,
         ),
-        page(
+        row(
             ("post", "/instances/new"),
             Nothing,
             (MANAGE, MANAGE),
@@ -274,7 +247,7 @@ fn pages() -> Vec<Page> {
                 ]
             },
         ),
-        page(
+        row(
             ("post", "/instances/:id/edit"),
             Instance,
             (MANAGE, MANAGE),
@@ -287,7 +260,7 @@ fn pages() -> Vec<Page> {
                 ]
             },
         ),
-        page(
+        row(
             ("post", "/instances/:id/state"),
             Instance,
             (MANAGE, MANAGE),
@@ -295,7 +268,7 @@ fn pages() -> Vec<Page> {
             |_| vec![("version", "1".into()), ("state", "DEACTIVATE".into())],
         ),
         // Nothing was shown that could be approved.
-        page(
+        row(
             ("post", "/instances/:id/host_key"),
             Instance,
             (MANAGE, MANAGE),
@@ -308,14 +281,14 @@ fn pages() -> Vec<Page> {
                 ]
             },
         ),
-        page(
+        row(
             ("post", "/instances/:id/check"),
             Instance,
             (RUN, RUN),
             200,
             |_| vec![("user", "deploy".into())],
         ),
-        page(
+        row(
             ("post", "/instances/:id/delete"),
             Instance,
             (MANAGE, MANAGE),
@@ -325,12 +298,12 @@ fn pages() -> Vec<Page> {
     ]
 }
 
-async fn ask(visitor: &Visitor, page: &Page, object: &Object) -> Reply {
+async fn ask(visitor: &Visitor, page: &Row<Fields>, object: &Object) -> Reply {
     let path = page.path.replace(":id", &object.id.to_string());
     if page.method == "get" {
         return visitor.get(&path).await;
     }
-    let fields = (page.fields)(object);
+    let fields = (page.sent)(object);
     let fields: Vec<_> = fields
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
@@ -360,8 +333,7 @@ async fn every_page_answers_each_role_as_the_table_says() {
                 if !led && reply.status != 403 {
                     wrong.push(format!("{name} without a login: {}", reply.status));
                 }
-                let expected =
-                    expected(page.noun, (page.own, page.others), place, role, page.status);
+                let expected = page.expected(place, role);
                 let reply = ask(visitor, &page, &object).await;
                 if !expected.contains(&reply.status) {
                     wrong.push(format!("{name}: {} instead of {expected:?}", reply.status));

@@ -5,42 +5,11 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-struct Row {
-    method: &'static str,
-    path: &'static str,
-    noun: Noun,
-    /// Who may, on their own.
-    own: &'static [&'static str],
-    /// Who may, on what is somebody else's.
-    others: &'static [&'static str],
-    /// What is answered to who may.
-    status: u16,
-    body: fn(&Object) -> Value,
-}
-
 fn nothing(_: &Object) -> Value {
     Value::Null
 }
 
-fn row(
-    (method, path): (&'static str, &'static str),
-    noun: Noun,
-    (own, others): (&'static [&'static str], &'static [&'static str]),
-    status: u16,
-    body: fn(&Object) -> Value,
-) -> Row {
-    Row {
-        method,
-        path,
-        noun,
-        own,
-        others,
-        status,
-        body,
-    }
-}
-
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<Row<Value>> {
     use Noun::{Identity, Instance, Nothing, Session, Task, Token, User};
     let reads = [
         "/wsexec/tasks/{id}",
@@ -255,11 +224,11 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-async fn ask(client: &Client, row: &Row, object: &Object) -> Reply {
+async fn ask(client: &Client, row: &Row<Value>, object: &Object) -> Reply {
     let path = row.path.replace("{id}", &object.id.to_string());
     let method = Method::from_bytes(row.method.to_uppercase().as_bytes()).expect("a method");
     let request = client.request(method, &path);
-    let body = (row.body)(object);
+    let body = (row.sent)(object);
     send(if body.is_null() {
         request
     } else {
@@ -277,7 +246,7 @@ async fn every_route_answers_each_role_as_the_table_says() {
             for role in ROLES {
                 let object = world.object(row.noun, place, role).await;
                 let name = format!("{} {} as {role} on {place:?}", row.method, row.path);
-                let expected = expected(row.noun, (row.own, row.others), place, role, row.status);
+                let expected = row.expected(place, role);
                 let none = ask(&world.app.anonymous(), &row, &object).await;
                 if none.status != 401 {
                     wrong.push(format!("{name} without a login: {}", none.status));
