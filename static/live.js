@@ -278,6 +278,24 @@ function toLogin() {
   location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
 }
 
+// ---- All of a page at once, in a list where things are picked.
+
+for (const all of document.querySelectorAll("input[data-all]")) {
+  const boxes = [...all.form.querySelectorAll("input[name=id]")];
+  const show = () => {
+    const picked = boxes.filter((box) => box.checked).length;
+    all.checked = picked > 0 && picked === boxes.length;
+    all.indeterminate = picked > 0 && picked < boxes.length;
+  };
+  all.closest("label").hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of boxes) box.checked = all.checked;
+  });
+  all.form.addEventListener("change", show);
+  // Also after the Back button, which brings ticks back.
+  addEventListener("pageshow", show);
+}
+
 localizeTimes(document);
 for (const pre of document.querySelectorAll("pre.output")) pre.scrollTop = pre.scrollHeight;
 const output = document.getElementById("output");

@@ -134,6 +134,7 @@ pub fn brief(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
         ..60 => format!("{s} s"),
         60..3_600 => format!("{} min", s / 60),
         3_600..86_400 => format!("{} h", s / 3_600),
+        _ if Language::current() == Language::French => format!("{} j", s / 86_400),
         _ => format!("{} d", s / 86_400),
     })
 }

@@ -1,12 +1,14 @@
 //! Tasks: the list, one task, the form, and what can be done to one.
 
 mod approval;
+mod bulk;
 mod form;
 mod how;
 mod list;
 mod show;
 
 pub use approval::decide;
+pub use bulk::{ask as ask_bulk, carry_out as carry_out_bulk};
 pub use form::{blank, create};
 pub use list::index;
 pub use show::{cancel, delete, detail, rerun};

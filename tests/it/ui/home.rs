@@ -49,7 +49,7 @@ const CANCELLED: (&str, &str, Option<i64>) = ("ABORT", "cancelled", None);
 /// What the legend says of this fate.
 fn counted(page: &str, fate: &str) -> u64 {
     let (before, _) = page
-        .split_once(&format!("</b> {fate}</li>"))
+        .split_once(&format!("</strong> {fate}</li>"))
         .expect("a legend");
     let number = before.rsplit('>').next().unwrap();
     number.parse().expect("a number")
@@ -170,7 +170,10 @@ async fn everybody_sees_what_is_in_their_scope_and_what_waits_for_them() {
     assert!(page.contains("no route to ours") && !page.contains("no route to theirs"));
     assert!(page.contains(&format!("asks {ours}")) && !page.contains(&format!("asks {theirs}")));
     assert!(page.contains("Host keys to review") && !page.contains("db-1.invalid"));
-    assert!(page.contains("<b>2</b> waiting for you"), "{page}");
+    assert!(
+        page.contains("<strong>2</strong> waiting for you"),
+        "{page}"
+    );
 
     let mut rob = Visitor::of(&app);
     rob.log_in("rob", &runs, "/").await;
@@ -179,7 +182,7 @@ async fn everybody_sees_what_is_in_their_scope_and_what_waits_for_them() {
         (counted(&page, "failed"), counted(&page, "aborted")),
         (1, 3)
     );
-    assert!(page.contains("2 of your own tasks wait for a second person"));
+    assert!(page.contains("Your own that wait for a second person: 2 tasks"));
     assert!(!page.contains("Host keys to review") && page.contains("Nothing waits for a decision"));
 }
 

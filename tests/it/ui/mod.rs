@@ -6,6 +6,7 @@ mod forms;
 mod home;
 mod identities;
 mod languages;
+mod lists;
 mod login;
 mod pages;
 pub mod visitor;
