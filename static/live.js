@@ -8,13 +8,14 @@
 const language = document.documentElement.lang;
 const region = navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
 const localTime = new Intl.DateTimeFormat(region, { dateStyle: "medium", timeStyle: "medium" });
+const localHour = new Intl.DateTimeFormat(region, { timeStyle: "short" });
 
 function localizeTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const instant = new Date(time.dateTime);
     if (Number.isNaN(instant.getTime())) continue;
-    time.title = time.textContent;
-    time.textContent = localTime.format(instant);
+    time.title = time.dataset.form === "hour" ? time.dateTime : time.textContent;
+    time.textContent = (time.dataset.form === "hour" ? localHour : localTime).format(instant);
   }
 }
 
@@ -287,6 +288,24 @@ class Live {
 
 function toLogin() {
   location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+}
+
+// ---- All of a page at once, in a list where things are picked.
+
+for (const all of document.querySelectorAll("input[data-all]")) {
+  const boxes = [...all.form.querySelectorAll("input[name=id]")];
+  const show = () => {
+    const picked = boxes.filter((box) => box.checked).length;
+    all.checked = picked > 0 && picked === boxes.length;
+    all.indeterminate = picked > 0 && picked < boxes.length;
+  };
+  all.closest("label").hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of boxes) box.checked = all.checked;
+  });
+  all.form.addEventListener("change", show);
+  // Also after the Back button, which brings ticks back.
+  addEventListener("pageshow", show);
 }
 
 localizeTimes(document);

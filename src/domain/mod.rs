@@ -15,6 +15,7 @@ mod identity;
 mod instance;
 mod label;
 mod launch;
+mod overview;
 mod page;
 mod precondition;
 mod scope;
@@ -50,6 +51,7 @@ pub use identity::{
 pub use instance::{Hop, Instance, InstanceChange, InstanceId, InstanceState, NewInstance};
 pub use label::{Labels, labels, labels_from};
 pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLibrary};
+pub use overview::{Begun, Day, Fate, Hour, Overview, Part};
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
 pub use precondition::{Idempotency, IfMatch};
 pub use scope::{Place, Scope, Scopes};

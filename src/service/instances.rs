@@ -124,7 +124,7 @@ impl Service {
     }
 
     /// With what was heard of it and is not on disk yet.
-    fn up_to_date(&self, mut instance: Instance) -> Instance {
+    pub(super) fn up_to_date(&self, mut instance: Instance) -> Instance {
         let engine = self.inner.engine.as_ref();
         if let Some(news) = engine.and_then(|engine| engine.health(instance.id)) {
             instance.health = news.over(instance.health);

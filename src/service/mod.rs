@@ -16,6 +16,7 @@ mod kept;
 mod login;
 mod openid;
 mod output;
+mod overview;
 mod page_login;
 mod refusals;
 mod second_factor;

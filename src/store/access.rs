@@ -6,10 +6,12 @@ use super::fault::Fault;
 use super::sessions::{self, Lifetime};
 use super::users::{self, UserKey};
 use crate::domain::{
-    By, Error, Grant, Instance, InstanceId, Kind, Place, Result, Role, Scopes, Task, Via,
+    By, Error, Grant, Instance, InstanceId, Kind, Labels, Place, Result, Role, Scopes, Task, Via,
 };
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use tokio::sync::watch;
 
 /// # Errors
@@ -50,22 +52,75 @@ fn holds(c: &Connection, grant: Grant, now: i64) -> rusqlite::Result<bool> {
 
 /// Whether a task is in these scopes: its login user on its instance.
 pub(super) fn sees_task(c: &Connection, scopes: &Scopes, it: &Task) -> rusqlite::Result<bool> {
-    if scopes.are_everything() {
-        return Ok(true);
+    Sight::new(c, scopes.clone()).allows(it.instance, &it.user)
+}
+
+/// What somebody sees, over many rows: each instance is looked up once, and each login there judged
+/// once.
+pub(super) struct Sight<'c> {
+    c: &'c Connection,
+    scopes: Scopes,
+    known: HashMap<InstanceId, Known>,
+}
+
+struct Known {
+    ip: Option<String>,
+    labels: Labels,
+    logins: HashMap<String, bool>,
+}
+
+impl<'c> Sight<'c> {
+    pub(super) fn new(c: &'c Connection, scopes: Scopes) -> Self {
+        let known = HashMap::new();
+        Self { c, scopes, known }
     }
+
+    pub(super) fn is_everything(&self) -> bool {
+        self.scopes.are_everything()
+    }
+
+    pub(super) fn sees(&self, id: InstanceId, ip: &str, labels: &Labels) -> bool {
+        let ip = Some(ip);
+        self.scopes.see(Place { id, ip, labels })
+    }
+
+    /// Whether a task is theirs to see: its login user on its instance.
+    pub(super) fn allows(&mut self, id: InstanceId, login: &str) -> rusqlite::Result<bool> {
+        if self.is_everything() {
+            return Ok(true);
+        }
+        let known = match self.known.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(known(self.c, id)?),
+        };
+        if let Some(allowed) = known.logins.get(login) {
+            return Ok(*allowed);
+        }
+        let place = Place {
+            id,
+            ip: known.ip.as_deref(),
+            labels: &known.labels,
+        };
+        let allowed = self.scopes.allow(login, place);
+        known.logins.insert(login.to_owned(), allowed);
+        Ok(allowed)
+    }
+}
+
+/// What a removed instance was called and labelled nobody knows any more.
+fn known(c: &Connection, id: InstanceId) -> rusqlite::Result<Known> {
     let found = c
         .prepare_cached("SELECT ip, labels FROM instances WHERE id = ?1")?
-        .query_row([it.instance.0], |row| {
+        .query_row([id.0], |row| {
             Ok((row.get::<_, String>(0)?, super::instances::labels(row, 1)?))
         })
         .optional()?;
     let (ip, labels) = found.unzip();
-    let place = Place {
-        id: it.instance,
-        ip: ip.as_deref(),
-        labels: &labels.unwrap_or_default(),
-    };
-    Ok(scopes.allow(&it.user, place))
+    Ok(Known {
+        ip,
+        labels: labels.unwrap_or_default(),
+        logins: HashMap::new(),
+    })
 }
 
 /// What is wrong with beginning a task now: whoever posted it might not post it any more. Nobody's

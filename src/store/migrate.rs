@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_access.sql"),
     include_str!("migrations/0005_openid.sql"),
     include_str!("migrations/0006_lines.sql"),
+    include_str!("migrations/0007_home.sql"),
 ];
 
 /// Brings the schema up to date, each step in a transaction of its own, so that a kill in the

@@ -1,11 +1,12 @@
 //! The audit trail: who did what.
 
-use crate::domain::{AuditFilter, AuditRecord, Error, Order, Page, Result as Outcome};
+use crate::domain::{AuditFilter, AuditRecord, Error, Order, Result as Outcome};
 use crate::http::{BaseUrl, Caller};
 use crate::service::Service;
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::paging::{Address, Cursor, Paged};
 use askama::Template;
 use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
@@ -14,16 +15,12 @@ use time::Date;
 use time::macros::format_description;
 use url::form_urlencoded::Serializer;
 
-const ROWS: u32 = 50;
-
 #[derive(Template)]
 #[template(path = "pages/audit/list.html")]
 struct ListPage {
     shell: Shell,
-    records: Vec<AuditRecord>,
+    paged: Paged<AuditRecord>,
     asked: Asked,
-    newer: Option<String>,
-    older: Option<String>,
     curl: Curl,
 }
 
@@ -36,25 +33,28 @@ pub struct Asked {
     object: String,
     since: String,
     until: String,
-    before: String,
-    after: String,
+    #[serde(flatten)]
+    cursor: Cursor,
 }
 
 impl Asked {
     fn is_narrowed(&self) -> bool {
-        self.narrowing().next().is_some()
+        self.narrowing().iter().any(|(_, value)| !value.is_empty())
     }
 
-    fn narrowing(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let all = [
+    fn narrowing(&self) -> [(&'static str, &String); 5] {
+        [
             ("by", &self.by),
             ("action", &self.action),
             ("object", &self.object),
             ("since", &self.since),
             ("until", &self.until),
-        ];
-        let given = all.into_iter().filter(|(_, value)| !value.is_empty());
-        given.map(|(name, value)| (name, value.as_str()))
+        ]
+    }
+
+    fn address(&self) -> Address {
+        let order = ("order", self.cursor.order());
+        Address::new("/audit", self.narrowing().into_iter().chain([order]))
     }
 
     fn filter(&self) -> Outcome<AuditFilter> {
@@ -68,35 +68,13 @@ impl Asked {
         })
     }
 
-    /// One record more than is shown, to know whether there are more. A page of newer records is
-    /// read from its old end.
-    fn page(&self) -> Outcome<Page> {
-        let after = number("after", &self.after)?;
-        Ok(Page {
-            limit: Some(ROWS + 1),
-            before: number("before", &self.before)?,
-            after,
-            order: match after {
-                Some(_) => Order::Asc,
-                None => Order::Desc,
-            },
-        })
-    }
-
-    fn link(&self, cursor: &str, n: i64) -> String {
-        let mut query = Serializer::new(String::new());
-        query.extend_pairs(self.narrowing());
-        format!(
-            "/audit?{}",
-            query.append_pair(cursor, &n.to_string()).finish()
-        )
-    }
-
     /// The same as lines, from the API.
     fn api(&self, filter: &AuditFilter) -> String {
         let mut query = Serializer::new(String::new());
-        let times = |name: &str| name != "since" && name != "until";
-        query.extend_pairs(self.narrowing().filter(|(name, _)| times(name)));
+        let said = |(name, value): &(&str, &String)| {
+            !matches!(*name, "since" | "until") && !value.is_empty()
+        };
+        query.extend_pairs(self.narrowing().into_iter().filter(said));
         for (name, at) in [("since", filter.since), ("until", filter.until)] {
             query.extend_pairs(at.map(|at| (name, at.to_string())));
         }
@@ -115,16 +93,6 @@ fn day(name: &'static str, text: &str) -> Outcome<Option<i64>> {
         .map_err(|_| Error::field(name, "must be a day such as 2026-01-31"))
 }
 
-fn number(name: &'static str, text: &str) -> Outcome<Option<i64>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let number = text.trim().parse();
-    number
-        .map(Some)
-        .map_err(|_| Error::field(name, "must be a number"))
-}
-
 #[handler]
 pub async fn index(
     Caller(actor): Caller,
@@ -132,28 +100,13 @@ pub async fn index(
     Data(service): Data<&Service>,
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
-    let (page, filter) = (asked.page()?, asked.filter()?);
-    let mut records = service.audit(&actor, &filter, page).await?;
-    let more = records.len() > ROWS as usize;
-    records.truncate(ROWS as usize);
-    let upwards = page.order == Order::Asc;
-    if upwards {
-        records.reverse();
-    }
-    let (newer, older) = match upwards {
-        true => (more, true),
-        false => (page.before.is_some(), more),
-    };
-    let (newest, oldest) = (
-        records.first().map(|it| it.n),
-        records.last().map(|it| it.n),
-    );
+    let turn = asked.cursor.turn(Order::Desc)?;
+    let (page, filter) = (turn.page()?, asked.filter()?);
+    let records = service.audit(&actor, &filter, page).await?;
     page::html(&ListPage {
         shell: Shell::of(&actor, Section::Audit),
-        newer: newest.filter(|_| newer).map(|n| asked.link("after", n)),
-        older: oldest.filter(|_| older).map(|n| asked.link("before", n)),
+        paged: turn.paged(records, &asked.address(), |it| it.n.to_string()),
         curl: Curl::get(&base, actor.name(), asked.api(&filter)),
-        records,
         asked,
     })
 }

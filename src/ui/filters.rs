@@ -104,6 +104,13 @@ pub fn utc(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
     at(*seconds).format(format).map_err(askama::Error::custom)
 }
 
+/// Unix seconds as an hour of the day for people, in UTC.
+#[askama::filter_fn]
+pub fn clock(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
+    let format = format_description!("[hour]:[minute] UTC");
+    at(*seconds).format(format).map_err(askama::Error::custom)
+}
+
 fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
@@ -121,6 +128,19 @@ pub fn span(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
         60..3_600 => format!("{} min {} s", s / 60, s % 60),
         3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
         _ => format!("{} {d} {} h", s / 86_400, s % 86_400 / 3_600),
+    })
+}
+
+/// Seconds that are a round number of one unit, as that: `10 s`, `1 min`, `4 d`.
+#[askama::filter_fn]
+pub fn brief(seconds: &i64, _: &dyn Values) -> askama::Result<String> {
+    let s = *seconds;
+    Ok(match s {
+        ..60 => format!("{s} s"),
+        60..3_600 => format!("{} min", s / 60),
+        3_600..86_400 => format!("{} h", s / 3_600),
+        _ if Language::current() == Language::French => format!("{} j", s / 86_400),
+        _ => format!("{} d", s / 86_400),
     })
 }
 

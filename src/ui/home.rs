@@ -1,77 +1,73 @@
-//! The overview: what runs, what failed lately, and what to do first.
+//! The overview: what waits for somebody, what runs, what failed, a picture of the last day, and
+//! what to do first.
 
+use super::chart::Picture;
 use super::page::{self, Section, Shell};
 use super::tasks::{Row, rows};
-use crate::domain::{ApprovalState, InstanceFilter, Order, Page, State, TaskFilter};
+use crate::domain::{Begun, Fate, Instance, Part, Task};
 use crate::http::Caller;
-use crate::service::{Action, Service};
+use crate::service::{Action, Actor, Service};
 use crate::ui::filters;
 use askama::Template;
 use poem::web::Data;
 use poem::{Response, Result, handler};
 
-const RUNNING: u32 = 20;
-const LATELY: u32 = 100;
-const FAILED: usize = 10;
-
 #[derive(Template)]
 #[template(path = "pages/home.html")]
 struct Overview {
     shell: Shell,
-    instances: usize,
-    more_instances: bool,
-    running: Vec<Row>,
-    waiting: Vec<Row>,
-    /// Those that wait for a second person, up to a batch.
-    unapproved: usize,
+    begun: Begun,
+    running: Part<Row>,
+    waiting: Part<Row>,
+    failed: Part<Row>,
+    to_decide: Part<Row>,
+    undecided: usize,
+    to_review: Part<Instance>,
+    failing: Part<Instance>,
+    picture: Picture,
     may_run: bool,
     may_manage: bool,
-    failed: Vec<Row>,
-    lately: u32,
+}
+
+impl Overview {
+    /// How many tasks and host keys wait for the reader.
+    fn for_you(&self) -> usize {
+        self.to_decide.count + self.to_review.count
+    }
+
+    fn for_you_or_more(&self) -> bool {
+        self.to_decide.more || self.to_review.more
+    }
+
+    /// Failed and aborted tasks of the last day.
+    fn bad(&self) -> u64 {
+        self.picture.of_fate(&Fate::Failed) + self.picture.of_fate(&Fate::Aborted)
+    }
 }
 
 #[handler]
 pub async fn overview(Caller(actor): Caller, Data(service): Data<&Service>) -> Result<Response> {
-    let newest = |limit| Page {
-        limit: Some(limit),
-        order: Order::Desc,
-        ..Page::default()
-    };
-    let instances = service
-        .instances(&actor, &InstanceFilter::default(), newest(Service::BATCH))
-        .await?
-        .len();
-    let of = |state| TaskFilter {
-        state: Some(state),
-        ..TaskFilter::default()
-    };
-    let running = service
-        .tasks(&actor, &of(State::Current), newest(RUNNING))
-        .await?;
-    let waiting = service
-        .tasks(&actor, &of(State::Init), newest(RUNNING))
-        .await?;
-    let undecided = TaskFilter {
-        approval: Some(ApprovalState::Waiting),
-        ..TaskFilter::default()
-    };
-    let unapproved = service.tasks(&actor, &undecided, newest(Service::BATCH));
-    let unapproved = unapproved.await?.len();
-    let mut failed = service
-        .tasks(&actor, &TaskFilter::default(), newest(LATELY))
-        .await?;
-    failed.retain(|task| task.state == State::Abort || task.rc.is_some_and(|rc| rc != 0));
-    failed.truncate(FAILED);
+    let (seen, day) = service.overview(&actor).await?;
     page::html(&Overview {
         shell: Shell::of(&actor, Section::Home),
-        instances,
-        more_instances: instances >= Service::BATCH as usize,
-        running: rows(service, &actor, running).await?,
-        waiting: rows(service, &actor, waiting).await?,
-        failed: rows(service, &actor, failed).await?,
-        lately: LATELY,
-        unapproved,
+        running: beside(service, &actor, seen.running).await?,
+        waiting: beside(service, &actor, seen.waiting).await?,
+        failed: beside(service, &actor, seen.failed).await?,
+        to_decide: beside(service, &actor, seen.to_decide).await?,
+        undecided: seen.undecided,
+        to_review: seen.to_review,
+        failing: seen.failing,
+        begun: seen.begun,
+        picture: Picture::of(day),
         may_run: actor.may(Action::RunTasks),
         may_manage: actor.may(Action::ManageInstances),
+    })
+}
+
+async fn beside(service: &Service, actor: &Actor, part: Part<Task>) -> Result<Part<Row>> {
+    Ok(Part {
+        shown: rows(service, actor, part.shown).await?,
+        count: part.count,
+        more: part.more,
     })
 }

@@ -7,6 +7,8 @@
 mod account;
 mod assets;
 mod audit;
+mod bulk;
+mod chart;
 mod confirm;
 mod curl;
 mod errors;
@@ -19,6 +21,7 @@ mod language;
 mod login;
 mod output;
 mod page;
+mod paging;
 mod qr;
 mod tasks;
 mod users;
@@ -72,6 +75,10 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/users/:id/delete", post(users::delete))
         .at("/tasks", get(tasks::index))
         .at("/tasks/new", get(tasks::blank).post(tasks::create))
+        .at(
+            "/tasks/bulk",
+            get(tasks::ask_bulk).post(tasks::carry_out_bulk),
+        )
         .at("/tasks/:id", get(tasks::detail))
         .at("/tasks/:id/events", get(output::follow))
         .at("/tasks/:id/diff", get(tasks::compare))
@@ -83,6 +90,10 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at(
             "/instances/new",
             get(instances::blank).post(instances::create),
+        )
+        .at(
+            "/instances/bulk",
+            get(instances::ask_bulk).post(instances::carry_out_bulk),
         )
         .at("/instances/:id", get(instances::detail))
         .at(

@@ -8,13 +8,15 @@ pub use change::{edit, save};
 
 use super::form::{Problems, if_version};
 use super::page::{self, Section, Shell};
-use crate::domain::{Error, Identity, IdentityId, Result as Outcome};
-use crate::http::{Caller, Form};
+use crate::domain::{Error, Identity, IdentityId, IdentityKind, Order, Result as Outcome};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Service};
+use crate::ui::curl::Curl;
 use crate::ui::filters;
+use crate::ui::paging::{Address, Cursor, Paged, asked};
 use askama::Template;
 use poem::http::StatusCode;
-use poem::web::{Data, Path};
+use poem::web::{Data, Path, Query};
 use poem::{Response, Result, handler};
 use serde::Deserialize;
 use typed::Typed;
@@ -23,8 +25,41 @@ use typed::Typed;
 #[template(path = "pages/identities/list.html")]
 struct ListPage {
     shell: Shell,
-    identities: Vec<Identity>,
+    paged: Paged<Identity>,
+    asked: Asked,
+    narrowed: bool,
+    kinds: [IdentityKind; 3],
     may_change: bool,
+    curl: Curl,
+}
+
+/// What the address of the list asks for, as it was typed.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Asked {
+    q: String,
+    kind: String,
+    #[serde(flatten)]
+    cursor: Cursor,
+}
+
+impl Asked {
+    fn is_kind(&self, kind: &IdentityKind) -> bool {
+        self.kind == kind.as_str()
+    }
+
+    fn fits(&self) -> Outcome<impl Fn(&Identity) -> bool + use<>> {
+        let kind = asked(&self.kind, IdentityKind::parse, "kind", "is not a kind")?;
+        let part = self.q.to_lowercase();
+        Ok(move |it: &Identity| {
+            kind.is_none_or(|kind| it.kind == kind) && it.name.to_lowercase().contains(&part)
+        })
+    }
+
+    fn address(&self) -> Address {
+        let order = ("order", self.cursor.order());
+        Address::new("/identities", [("q", &self.q), ("kind", &self.kind), order])
+    }
 }
 
 #[derive(Template)]
@@ -45,11 +80,24 @@ struct NewPage {
 }
 
 #[handler]
-pub async fn index(Caller(actor): Caller, Data(service): Data<&Service>) -> Result<Response> {
+pub async fn index(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+    Query(asked): Query<Asked>,
+) -> Result<Response> {
+    let turn = asked.cursor.turn(Order::Asc)?;
+    let fits = asked.fits()?;
+    let mut identities = service.identities(&actor).await?;
+    identities.retain(|it| fits(it));
     page::html(&ListPage {
-        identities: service.identities(&actor).await?,
-        may_change: actor.may(Action::ManageIdentities),
         shell: Shell::of(&actor, Section::Identities),
+        paged: turn.of_all(identities, &asked.address(), |it| &it.name),
+        narrowed: !asked.q.is_empty() || !asked.kind.is_empty(),
+        kinds: IdentityKind::ALL,
+        may_change: actor.may(Action::ManageIdentities),
+        curl: Curl::get(&base, actor.name(), "/wsexec/identities"),
+        asked,
     })
 }
 

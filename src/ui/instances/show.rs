@@ -1,8 +1,7 @@
 use super::id_of;
-use crate::domain::{Error, InstanceId, Labels, labels_from};
+use crate::domain::Error;
 use crate::domain::{
-    HostKeyEvent, Instance, InstanceChange, InstanceFilter, InstanceState, Order, Page, RevokedKey,
-    TaskFilter,
+    HostKeyEvent, Instance, InstanceChange, InstanceState, Order, Page, RevokedKey, TaskFilter,
 };
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Service};
@@ -12,92 +11,11 @@ use crate::ui::form::if_version;
 use crate::ui::page::{self, Section, Shell};
 use crate::ui::tasks::{Row, rows};
 use askama::Template;
-use poem::web::{Data, Path, Query};
+use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
-use url::form_urlencoded::Serializer;
 
-const ROWS: u32 = 100;
 const LATEST: u32 = 20;
-
-#[derive(Template)]
-#[template(path = "pages/instances/list.html")]
-struct ListPage {
-    shell: Shell,
-    instances: Vec<Instance>,
-    q: String,
-    label: String,
-    may_manage: bool,
-    more: Option<String>,
-    curl: Curl,
-}
-
-/// What the address asks for.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct Asked {
-    q: String,
-    label: String,
-    after: String,
-}
-
-impl Asked {
-    fn following(&self, last: InstanceId) -> String {
-        let mut query = Serializer::new(String::new());
-        for (name, value) in [("q", &self.q), ("label", &self.label)] {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
-        }
-        format!(
-            "/instances?{}",
-            query.append_pair("after", &last.to_string()).finish()
-        )
-    }
-}
-
-#[handler]
-pub async fn index(
-    Caller(actor): Caller,
-    BaseUrl(base): BaseUrl,
-    Data(service): Data<&Service>,
-    Query(asked): Query<Asked>,
-) -> Result<Response> {
-    let filter = InstanceFilter {
-        labels: match asked.label.trim() {
-            "" => Labels::new(),
-            text => labels_from(text.split(',').map(str::trim))
-                .map_err(|message| Error::field("label", message))?,
-        },
-        q: Some(asked.q.clone()).filter(|q| !q.is_empty()),
-        ..InstanceFilter::default()
-    };
-    let after = match asked.after.as_str() {
-        "" => None,
-        text => Some(
-            text.parse()
-                .map_err(|_| Error::field("after", "must be an id"))?,
-        ),
-    };
-    let page = Page {
-        limit: Some(ROWS + 1),
-        after,
-        ..Page::default()
-    };
-    let mut instances = service.instances(&actor, &filter, page).await?;
-    let more = instances.len() > ROWS as usize;
-    instances.truncate(ROWS as usize);
-    let last = instances.last().filter(|_| more);
-    page::html(&ListPage {
-        shell: Shell::of(&actor, Section::Instances),
-        more: last.map(|instance| asked.following(instance.id)),
-        curl: Curl::get(&base, actor.name(), "/wsexec/instances"),
-        instances,
-        may_manage: actor.may(Action::ManageInstances),
-        q: asked.q,
-        label: asked.label,
-    })
-}
 
 #[derive(Template)]
 #[template(path = "pages/instances/show.html")]

@@ -1,29 +1,25 @@
 use super::{Row, rows};
-use crate::domain::{
-    ApprovalState, Error, InstanceId, Order, Page, Result as Outcome, State, TaskFilter,
-};
+use crate::domain::{ApprovalState, InstanceId, Order, Result as Outcome, State, TaskFilter};
 use crate::http::{BaseUrl, Caller};
 use crate::service::{Action, Service};
 use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::paging::{Address, Cursor, Paged, asked, given};
 use askama::Template;
 use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
 use serde::Deserialize;
-use url::form_urlencoded::Serializer;
-
-const ROWS: u32 = 50;
 
 #[derive(Template)]
 #[template(path = "pages/tasks/list.html")]
 struct ListPage {
     shell: Shell,
-    rows: Vec<Row>,
+    paged: Paged<Row>,
     asked: Asked,
+    narrowed: bool,
     states: [State; 4],
-    newer: Option<String>,
-    older: Option<String>,
+    approvals: [ApprovalState; 5],
     curl: Curl,
     may_run: bool,
 }
@@ -34,105 +30,72 @@ struct ListPage {
 pub struct Asked {
     state: String,
     instance: String,
+    user: String,
+    name: String,
+    tag: String,
     approval: String,
     q: String,
-    before: String,
-    after: String,
+    #[serde(flatten)]
+    cursor: Cursor,
 }
 
 impl Asked {
-    fn is_narrowed(&self) -> bool {
-        !(self.state.is_empty()
-            && self.instance.is_empty()
-            && self.approval.is_empty()
-            && self.q.is_empty())
-    }
-
-    fn is_unapproved(&self) -> bool {
-        self.approval == ApprovalState::Waiting.as_str()
-    }
-
     fn is_state(&self, state: &State) -> bool {
         self.state == state.as_str()
     }
 
+    fn is_approval(&self, state: &ApprovalState) -> bool {
+        self.approval == state.as_str()
+    }
+
+    /// Whether what is asked for less often is.
+    fn has_more(&self) -> bool {
+        let rare = [&self.user, &self.name, &self.tag, &self.approval];
+        rare.iter().any(|it| !it.is_empty())
+    }
+
     fn filter(&self) -> Outcome<TaskFilter> {
+        let id = |text: &str| text.trim().parse().ok();
+        let approval = "is not a state of an approval";
         Ok(TaskFilter {
             state: asked(&self.state, State::parse, "state", "is not a state")?,
             instance: asked(&self.instance, id, "instance", "must be an id")?.map(InstanceId),
-            approval: asked(
-                &self.approval,
-                ApprovalState::parse,
-                "approval",
-                "is not a state of an approval",
-            )?,
-            q: Some(self.q.clone()).filter(|q| !q.is_empty()),
-            ..TaskFilter::default()
+            approval: asked(&self.approval, ApprovalState::parse, "approval", approval)?,
+            user: given(&self.user),
+            name: given(&self.name),
+            tag: given(&self.tag),
+            q: given(&self.q),
         })
     }
 
-    /// One row more than is shown, to know whether there are more. A page of newer tasks is read
-    /// from its old end.
-    fn page(&self) -> Outcome<Page> {
-        let after = asked(&self.after, id, "after", "must be an id")?;
-        Ok(Page {
-            limit: Some(ROWS + 1),
-            before: asked(&self.before, id, "before", "must be an id")?,
-            after,
-            order: if after.is_some() {
-                Order::Asc
-            } else {
-                Order::Desc
-            },
-        })
-    }
-
-    fn narrowing(&self) -> Serializer<'static, String> {
-        let mut query = Serializer::new(String::new());
-        for (name, value) in [
+    fn narrowing(&self) -> [(&'static str, &String); 7] {
+        [
             ("state", &self.state),
             ("instance", &self.instance),
+            ("user", &self.user),
+            ("name", &self.name),
+            ("tag", &self.tag),
             ("approval", &self.approval),
             ("q", &self.q),
-        ] {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
-        }
-        query
+        ]
     }
 
-    fn link(&self, cursor: &str, id: i64) -> String {
-        let query = self
-            .narrowing()
-            .append_pair(cursor, &id.to_string())
-            .finish();
-        format!("/tasks?{query}")
+    fn address(&self) -> Address {
+        let order = ("order", self.cursor.order());
+        Address::new("/tasks", self.narrowing().into_iter().chain([order]))
     }
 
     fn api(&self) -> String {
-        let mut query = self.narrowing();
-        query.extend_pairs([("output", "none"), ("order", "desc"), ("limit", "50")]);
-        format!("/wsexec/tasks?{}", query.finish())
+        let order = match self.cursor.is_order("asc") {
+            true => "asc",
+            false => "desc",
+        };
+        Address::new("/wsexec/tasks", self.narrowing()).with(&[
+            ("output", "none"),
+            ("order", order),
+            ("limit", "50"),
+        ])
     }
-}
-
-fn id(text: &str) -> Option<i64> {
-    text.trim().parse().ok()
-}
-
-fn asked<T>(
-    text: &str,
-    read: impl Fn(&str) -> Option<T>,
-    name: &'static str,
-    wrong: &'static str,
-) -> Outcome<Option<T>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    read(text)
-        .map(Some)
-        .ok_or_else(|| Error::field(name, wrong))
 }
 
 #[handler]
@@ -142,29 +105,19 @@ pub async fn index(
     Data(service): Data<&Service>,
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
-    let page = asked.page()?;
-    let mut tasks = service.tasks(&actor, &asked.filter()?, page).await?;
-    let more = tasks.len() > ROWS as usize;
-    tasks.truncate(ROWS as usize);
-    let upwards = page.order == Order::Asc;
-    if upwards {
-        tasks.reverse();
-    }
-    let (newer, older) = if upwards {
-        (more, true)
-    } else {
-        (page.before.is_some(), more)
-    };
-    let newest = tasks.first().map(|task| task.id.0);
-    let oldest = tasks.last().map(|task| task.id.0);
+    let turn = asked.cursor.turn(Order::Desc)?;
+    let (filter, page) = (asked.filter()?, turn.page()?);
+    let tasks = service.tasks(&actor, &filter, page);
+    let mut paged = turn.paged(tasks.await?, &asked.address(), |it| it.id.to_string());
+    let tasks = std::mem::take(&mut paged.rows);
     page::html(&ListPage {
         shell: Shell::of(&actor, Section::Tasks),
-        newer: newest.filter(|_| newer).map(|id| asked.link("after", id)),
-        older: oldest.filter(|_| older).map(|id| asked.link("before", id)),
+        paged: paged.with(rows(service, &actor, tasks).await?),
         curl: Curl::get(&base, actor.name(), asked.api()),
-        rows: rows(service, &actor, tasks).await?,
         states: State::ALL,
+        approvals: ApprovalState::ALL,
         may_run: actor.may(Action::RunTasks),
+        narrowed: asked.narrowing().iter().any(|(_, value)| !value.is_empty()),
         asked,
     })
 }

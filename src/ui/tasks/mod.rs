@@ -1,6 +1,7 @@
 //! Tasks: the list, one task, the form, and what can be done to one.
 
 mod approval;
+mod bulk;
 mod diff;
 mod form;
 mod how;
@@ -9,6 +10,7 @@ mod secrets;
 mod show;
 
 pub use approval::decide;
+pub use bulk::{ask as ask_bulk, carry_out as carry_out_bulk};
 pub use diff::compare;
 pub use form::{blank, create};
 pub use list::index;

@@ -1,34 +1,19 @@
 //! Users, for who manages them: the list, one user, and what can be done to one.
 
 mod form;
+mod list;
 
 pub use form::{blank, create, detail, save};
+pub use list::index;
 
 use super::form::{Empty, if_version};
-use super::page::{self, Section, Shell};
-use crate::domain::{Error, Result as Outcome, Secret, SessionId, TokenId, User, UserId};
+use super::page;
+use crate::domain::{Error, Result as Outcome, Secret, SessionId, TokenId, UserId};
 use crate::http::{Caller, Form};
 use crate::service::Service;
-use crate::ui::filters;
-use askama::Template;
 use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
 use serde::Deserialize;
-
-#[derive(Template)]
-#[template(path = "pages/users/list.html")]
-struct ListPage {
-    shell: Shell,
-    users: Vec<User>,
-}
-
-#[handler]
-pub async fn index(Caller(actor): Caller, Data(service): Data<&Service>) -> Result<Response> {
-    page::html(&ListPage {
-        users: service.users(&actor).await?,
-        shell: Shell::of(&actor, Section::Users),
-    })
-}
 
 /// The fields of the small forms on a user's page.
 #[derive(Deserialize, Default)]

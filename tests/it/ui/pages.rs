@@ -178,7 +178,7 @@ async fn the_list_goes_from_newer_to_older_and_back_and_is_narrowed_by_its_addre
         .await;
     let newest = visitor.read("/tasks").await;
     assert!(newest.contains("number-60.") && newest.contains("number-11."));
-    assert!(!newest.contains("number-10.") && !newest.contains(">Newer<"));
+    assert!(!newest.contains("number-10.") && !newest.contains(">Previous<"));
     let link = |page: &str, rel: &str| {
         let rest = page
             .split_once(&format!("rel=\"{rel}\" href=\""))
@@ -191,7 +191,7 @@ async fn the_list_goes_from_newer_to_older_and_back_and_is_narrowed_by_its_addre
     };
     let older = visitor.read(&link(&newest, "next")).await;
     assert!(older.contains("number-10.") && older.contains("number-1."));
-    assert!(!older.contains("number-11.") && !older.contains(">Older<"));
+    assert!(!older.contains("number-11.") && !older.contains(">Next<"));
     let back = visitor.read(&link(&older, "prev")).await;
     assert!(back.contains("number-60.") && back.contains("number-11."));
     let one = visitor
@@ -202,7 +202,7 @@ async fn the_list_goes_from_newer_to_older_and_back_and_is_narrowed_by_its_addre
         visitor
             .read("/tasks?q=nothing")
             .await
-            .contains("No task fits.")
+            .contains("No task matches.")
     );
     assert_eq!(visitor.get("/tasks?state=NOPE").await.status, 400);
 }

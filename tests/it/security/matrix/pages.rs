@@ -206,6 +206,31 @@ fn pages() -> Vec<Row<Fields>> {
         ),
         show("/tasks", Nothing, ALL),
         show("/tasks/new", Nothing, RUN),
+        // What each of many things comes to is in the answer: lists.rs looks at that.
+        row(
+            ("get", "/tasks/bulk?do=cancel"),
+            Nothing,
+            (RUN, RUN),
+            200,
+            none,
+        ),
+        row(("post", "/tasks/bulk"), Nothing, (RUN, RUN), 200, |_| {
+            vec![key(), ("do", "cancel".into()), ("id", "987654".into())]
+        }),
+        row(
+            ("get", "/instances/bulk?do=deactivate"),
+            Nothing,
+            (MANAGE, MANAGE),
+            200,
+            none,
+        ),
+        row(
+            ("post", "/instances/bulk"),
+            Nothing,
+            (MANAGE, MANAGE),
+            200,
+            |_| vec![("do", "deactivate".into()), ("id", "987654".into())],
+        ),
         show("/tasks/:id", Task, ALL),
         show("/tasks/:id/events", Task, ALL),
         show("/tasks/:id/diff", Task, ALL),
@@ -380,7 +405,8 @@ fn every_page_has_a_row() {
     }
     let told: BTreeSet<_> = pages()
         .iter()
-        .map(|page| format!("{} {}", page.method, page.path))
+        .map(|page| (page.method, page.path.split('?').next().unwrap_or_default()))
+        .map(|(method, path)| format!("{method} {path}"))
         .chain(OPEN.iter().map(|open| (*open).to_owned()))
         .collect();
     assert_eq!(routes, told);
