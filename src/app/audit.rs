@@ -42,7 +42,7 @@ pub(super) fn trail(config: &Config) -> Result<Trail> {
 }
 
 /// The trail as it stands, without a change.
-fn present_trail(config: &Config) -> Result<Trail> {
+pub(super) fn present_trail(config: &Config) -> Result<Trail> {
     let path = key_path(config);
     let key = read_key(&path)?.ok_or_else(|| key_is_gone(&path))?;
     let anchor = anchor_path(config);
@@ -57,7 +57,7 @@ fn key_is_gone(path: &Path) -> Error {
     ))
 }
 
-fn key_path(config: &Config) -> PathBuf {
+pub(super) fn key_path(config: &Config) -> PathBuf {
     let configured = config.audit.key_file.clone();
     configured
         .or_else(credential)
@@ -71,7 +71,7 @@ fn credential() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-fn anchor_path(config: &Config) -> PathBuf {
+pub(super) fn anchor_path(config: &Config) -> PathBuf {
     let configured = config.audit.anchor_file.clone();
     configured.unwrap_or_else(|| config.data.join("audit.anchor"))
 }

@@ -2,6 +2,7 @@
 //! them, and stops them in the other order.
 
 mod audit;
+mod backup;
 mod check;
 mod data_dir;
 mod demo;
@@ -11,7 +12,9 @@ mod running;
 mod serve;
 mod stop;
 
+pub use crate::store::Contents;
 pub use audit::{export_audit, verify_audit, verify_export};
+pub use backup::{Restored, back_up, drill, restore};
 pub use check::{Part, Verdict, check};
 pub use demo::{demo, demo_connection, demo_exec};
 pub use local::{existing, forget_first_password, local};

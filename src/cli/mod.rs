@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand.
 
 mod audit;
+mod backup;
 mod certs;
 mod check;
 mod demo;
@@ -53,6 +54,10 @@ enum Command {
     Token(token::Arguments),
     /// Lists and ends sessions of the pages, straight on the data directory
     Session(session::Arguments),
+    /// Copies the store into a file, also beside a running server, and proves the copy
+    Backup(backup::Arguments),
+    /// Makes the store of a new data directory from a copy
+    Restore(backup::RestoreArguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
     #[command(hide = true)]
@@ -77,6 +82,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Audit(arguments) => audit::main(arguments),
             Command::Token(arguments) => token::main(arguments),
             Command::Session(arguments) => session::main(arguments),
+            Command::Backup(arguments) => backup::main(arguments),
+            Command::Restore(arguments) => backup::restore(arguments),
             Command::Check(arguments) => check::main(arguments),
             Command::DemoConnection(arguments) => demo::connection(arguments),
             Command::DemoExec(arguments) => demo::exec(arguments),

@@ -62,7 +62,7 @@ pub(super) fn main(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
 }
 
-fn tell(report: &SealedReport) -> ExitCode {
+pub(super) fn tell(report: &SealedReport) -> ExitCode {
     if report.current.is_none() {
         say("there is no master key: secrets.master_key_file");
     }

@@ -69,7 +69,11 @@ fn conditions(filter: AuditFilter, page: Page) -> Conditions {
 }
 
 /// Looks at the records after this one, in short reads.
-fn look(c: &Connection, mut after: i64, verifier: &mut Verifier) -> rusqlite::Result<()> {
+pub(super) fn look(
+    c: &Connection,
+    mut after: i64,
+    verifier: &mut Verifier,
+) -> rusqlite::Result<()> {
     let sql = format!("SELECT {COLUMNS} FROM audit WHERE n > ?1 ORDER BY n LIMIT ?2");
     let mut statement = c.prepare(&sql)?;
     loop {

@@ -12,6 +12,7 @@ mod attempts;
 mod audit;
 mod audit_read;
 mod audit_verify;
+mod backup;
 mod check;
 mod conditions;
 mod disk;
@@ -43,6 +44,7 @@ mod writer;
 pub use audit::{Note, Trail};
 pub use audit_read::AuditReader;
 pub use audit_verify::Verifier;
+pub use backup::{Contents, Settled, StoreFile};
 pub use identities::IdentityRow;
 pub use instances::ByLaw;
 pub use output::{CHUNK, Chunk, OutputWrite, Piece};
@@ -131,6 +133,9 @@ pub enum OpenError {
     /// There is no audit trail yet.
     #[error("there is no audit trail yet: it begins when `wsexec serve` starts")]
     NoTrail,
+    /// It cannot be gone on with.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
     /// SQLite says no.
     #[error("cannot open the store: {0}")]
     Sqlite(String),

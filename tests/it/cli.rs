@@ -1,6 +1,7 @@
 //! The command line: the built program as a person or a script starts it.
 
 mod audit;
+mod backup;
 mod certs;
 mod check;
 mod demo;
