@@ -244,7 +244,7 @@ async fn a_check_by_a_form_shows_each_step_and_what_to_do() {
     let reply = check(good, "no-such-user").await;
     let page = reply.text();
     assert!(
-        page.contains("failed</span>") && page.contains("authorized_keys"),
+        page.contains("fails</span>") && page.contains("authorized_keys"),
         "{page}"
     );
     assert_eq!(page.matches("not tried</span>").count(), 3, "{page}");
