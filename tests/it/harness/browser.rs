@@ -125,6 +125,13 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
+    /// No page runs a script from now on; what the test asks by [`Browser::eval`] still does.
+    pub async fn without_javascript(&self) {
+        let off = serde_json::json!({"value": true});
+        self.devtools("Emulation.setScriptExecutionDisabled", off)
+            .await;
+    }
+
     async fn devtools(&self, command: &str, parameters: serde_json::Value) {
         let session = self.driver.session_id();
         let url = format!(
@@ -144,6 +151,11 @@ impl Browser {
     pub async fn open(&self, path: &str) {
         let url = format!("{}{path}", self.base);
         self.driver.goto(url).await.expect("the page opens");
+    }
+
+    /// Loads the page anew.
+    pub async fn reload(&self) {
+        self.driver.refresh().await.expect("the page loads");
     }
 
     /// Opens the log-in page and logs in as `admin`.
@@ -222,6 +234,17 @@ impl Browser {
     pub async fn wait_text(&self, css: &str, part: &str) {
         self.wait_for(part, async || self.text(css).await.contains(part))
             .await;
+    }
+
+    /// Whether such an element is on the page.
+    pub async fn has(&self, css: &str) -> bool {
+        let found = self.driver.find_all(By::Css(css)).await;
+        !found.expect("the page can be looked through").is_empty()
+    }
+
+    /// Waits until such an element is on the page.
+    pub async fn wait_element(&self, css: &str) {
+        self.wait_for(css, async || self.has(css).await).await;
     }
 
     /// Waits until the condition holds.

@@ -6,6 +6,7 @@ mod browser;
 mod forms;
 mod home;
 mod identities;
+mod journey;
 mod languages;
 mod lists;
 mod login;
