@@ -119,6 +119,13 @@ impl Browser {
         }
     }
 
+    /// Shows pages in the few colours that a reader has chosen for all.
+    pub async fn look_forced(&self) {
+        let features = serde_json::json!([{"name": "forced-colors", "value": "active"}]);
+        let features = serde_json::json!({"features": features});
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
     /// Shows pages as they are printed.
     pub async fn look_printed(&self) {
         let media = serde_json::json!({"media": "print"});
@@ -132,7 +139,19 @@ impl Browser {
             .await;
     }
 
-    async fn devtools(&self, command: &str, parameters: serde_json::Value) {
+    /// A picture of the page as it is shown, PNG.
+    pub async fn picture(&self) -> Vec<u8> {
+        self.driver.screenshot_as_png().await.expect("a picture")
+    }
+
+    /// Forgets who is logged in, and what was chosen.
+    pub async fn forget(&self) {
+        self.devtools("Network.clearBrowserCookies", serde_json::json!({}))
+            .await;
+    }
+
+    /// A command of the DevTools protocol.
+    pub async fn devtools(&self, command: &str, parameters: serde_json::Value) {
         let session = self.driver.session_id();
         let url = format!(
             "http://127.0.0.1:{}/session/{session}/goog/cdp/execute",
@@ -195,6 +214,18 @@ impl Browser {
             clicked = self.element(css).await.click().await;
         }
         clicked.expect("it can be clicked");
+    }
+
+    /// Clicks on what leads to another page, and waits until that is there.
+    pub async fn press(&self, css: &str) {
+        self.eval("document.documentElement.dataset.old = ''").await;
+        self.click(css).await;
+        let there = "return document.readyState === 'complete' && !('old' in document.documentElement.dataset)";
+        self.wait_for("another page", async || {
+            let there = self.driver.execute(there, Vec::new()).await;
+            there.is_ok_and(|it| it.json() == true)
+        })
+        .await;
     }
 
     /// The text of an element as it is rendered; empty where there is none.

@@ -3,6 +3,7 @@
 pub mod account;
 mod approvals;
 mod browser;
+mod every_page;
 mod forms;
 mod home;
 mod identities;
@@ -12,6 +13,7 @@ mod lists;
 mod login;
 mod output;
 mod pages;
+pub mod routes;
 mod scopes;
 mod secrets;
 pub mod visitor;
