@@ -8,6 +8,7 @@ use crate::config::Orphans;
 use crate::domain::{Ending, InstanceId, Outcome, RemoteProcess, TaskId};
 use crate::ssh::{Finding, Lease, Left, Located, Running, Session};
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -141,17 +142,17 @@ pub async fn locate(
     (id, login): (TaskId, &(InstanceId, String)),
     session: &mut Session,
     process: &mut Option<RemoteProcess>,
-    asking: &mut bool,
+    asking: &AtomicBool,
 ) -> Infallible {
     sleep(SHORT).await;
     if process.is_none() && !shared.mutes.holds(login.0, &login.1) {
-        *asking = true;
+        asking.store(true, Relaxed);
         match session.locate().await {
             Located::Process(found) => *process = Some(found),
             Located::Never => shared.mutes.insert(login.0, &login.1),
             Located::Unknown => {}
         }
-        *asking = false;
+        asking.store(false, Relaxed);
     }
     if let Some(found) = process
         && let Err(error) = shared.store.record_process(id, found.clone()).await

@@ -10,7 +10,10 @@ use crate::domain::{Ending, Instance, Outcome, RemoteProcess, Stream, Task};
 use crate::ssh::{Event, Failure, Lease, Running};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -19,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 /// What the record says where the output was not waited for to its end.
 const LEFT_BEHIND: &str = "The script has exited. Something that it left behind still held its output open; what \
     that writes from now on is not kept.";
+
+/// How long the end of a script waits for the answer to where it runs.
+const ANSWER: Duration = Duration::from_millis(300);
 
 /// Runs one claimed task to its end, and records it. Its place is free when it is on record.
 pub async fn run(
@@ -142,7 +148,7 @@ impl Run<'_> {
         let (shared, id) = (self.shared, self.task.id);
         let login = (self.task.instance, self.task.user.clone());
         let mut process = running.process().cloned();
-        let mut asking = false;
+        let asking = AtomicBool::new(false);
         let told = self.told_to_end();
         self.heard.send_replace(Instant::now());
         let silent = silent(self.heard.subscribe(), self.shared.config.silence_timeout);
@@ -150,10 +156,19 @@ impl Run<'_> {
             tokio::select! {
                 cause = told => cause,
                 () = silent => Cause::Silent,
-                never = locate(shared, (id, &login), &mut session, &mut process, &mut asking) => match never {},
+                never = locate(shared, (id, &login), &mut session, &mut process, &asking) => match never {},
             }
         };
-        let until = self.take_until(&mut running, stop).await;
+        let until = {
+            tokio::pin!(stop);
+            let until = self.take_until(&mut running, &mut stop).await;
+            if matches!(until, Until::Ended(_)) {
+                // A connection with a question on its way is no good to the next script.
+                let answered = answered(&asking, stop);
+                let _ = tokio::time::timeout(ANSWER, answered).await;
+            }
+            until
+        };
         self.process = process;
         match until {
             Until::Ended(ending) if ending.outcome() == Outcome::Lost => {
@@ -163,7 +178,7 @@ impl Run<'_> {
             Until::Ended(ending) if running.was_cut() => ending.with_reason(LEFT_BEHIND),
             Until::Ended(ending) => {
                 drop(running);
-                if !asking {
+                if !asking.into_inner() {
                     session.release();
                 }
                 ending
@@ -314,4 +329,16 @@ pub(super) async fn until(at: Option<Instant>) {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// Goes on with `work` for as long as it asks.
+async fn answered<T>(asking: &AtomicBool, mut work: Pin<&mut impl Future<Output = T>>) {
+    std::future::poll_fn(|context| {
+        let going_on = asking.load(Relaxed) && work.as_mut().poll(context).is_pending();
+        match going_on && asking.load(Relaxed) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    })
+    .await;
 }

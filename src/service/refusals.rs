@@ -171,7 +171,28 @@ impl Service {
             count: 1,
             detail,
         };
-        let key = Key(it.kind, name, Some(network(it.from)));
+        self.count_refusal(Key(it.kind, name, Some(network(it.from))), note)
+            .await;
+    }
+
+    /// As [`Service::refused`], for somebody who is logged in and typed a wrong password for their
+    /// own.
+    pub(super) async fn own_password_refused(&self, actor: &Actor, from: IpAddr) {
+        let kind = RefusalKind::Login;
+        let note = Note {
+            by: actor.by(self.now()),
+            action: kind.action(),
+            object: actor
+                .user()
+                .map_or_else(String::new, |id| format!("user/{}", id.0)),
+            count: 1,
+            detail: json!({"name": actor.name(), "for": "another password"}),
+        };
+        let key = Key(kind, actor.name().to_owned(), Some(network(from)));
+        self.count_refusal(key, note).await;
+    }
+
+    async fn count_refusal(&self, key: Key, note: Note) {
         if let Some(first) = self.inner.refusals.see(key.clone(), note)
             && let Err(error) = self.inner.store.note(vec![first]).await
         {

@@ -189,10 +189,15 @@ impl Service {
             return Err(no_such_user());
         };
         let checked = self.check_password(actor.name(), old, from).await;
-        checked.map_err(|error| match error.kind() {
-            Kind::Unauthenticated => Error::field("old", "is not the password"),
-            _ => error,
-        })?;
+        if let Err(error) = checked {
+            return Err(match error.kind() {
+                Kind::Unauthenticated => {
+                    self.own_password_refused(actor, from).await;
+                    Error::field("old", "is not the password")
+                }
+                _ => error,
+            });
+        }
         let hash = self.hash_password("new", new, actor.name()).await?;
         let update = UserUpdate {
             change: UserChange::default(),

@@ -133,15 +133,17 @@ async fn show(
         ),
         PendingLogin {
             name, form_token, ..
-        } => page::html_with(
-            status,
-            &CodePage {
+        } => {
+            let page = CodePage {
                 shell: half_way(&form_token),
                 name,
                 next,
                 refused,
-            },
-        ),
+            };
+            let mut response = page::html_with(status, &page)?;
+            http::tried(&mut response, &page.name);
+            Ok(response)
+        }
     }
 }
 

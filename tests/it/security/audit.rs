@@ -387,6 +387,10 @@ async fn each_kind_of_refusal_is_on_record_and_what_was_typed_for_a_name_is_not(
         .header("Content-Type", "application/x-www-form-urlencoded")
         .body("name=admin&password=x&next=/");
     assert_eq!(send(request).await.status, 401);
+    // Somebody who is logged in and guesses at the password that they want to change.
+    let guess = json!({"old": "guessed", "new": "a long enough passphrase 19"});
+    let reply = eve.put("/wsexec/users/me/password", &guess).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
     app.stop().await;
 
     let found = acts(&app, "refusal.*").await;
@@ -407,6 +411,7 @@ async fn each_kind_of_refusal_is_on_record_and_what_was_typed_for_a_name_is_not(
     for expected in [
         row("forbidden", "eve", ""),
         row("login", "", "user/2"),
+        row("login", "eve", "user/2"),
         row("login", "", ""),
         row("unauthenticated", "", ""),
         row("token", "", ""),

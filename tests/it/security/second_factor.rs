@@ -90,6 +90,8 @@ async fn a_login_asks_for_a_code_and_each_code_counts_once() {
     let wrong = visitor.finish("/login/code", "000000").await;
     assert_eq!(wrong.status, 401, "{}", wrong.text());
     assert!(wrong.text().contains("The code is wrong"));
+    let trail = first.read("/wsexec/audit?action=refusal.login").await;
+    assert!(trail.contains("\"object\":\"user/1\""), "{trail}");
     let good = code(&secret, 1);
     let reply = visitor.finish("/login/code", &good).await;
     assert_eq!(

@@ -43,10 +43,13 @@ async fn a_second_person_approves_and_refuses_in_a_browser_once_they_have_confir
 
     let browser = Browser::of(&app).await;
     browser.log_in(&app).await;
-    browser.wait_text("#unapproved", "2 tasks wait").await;
-    browser.click("#unapproved a").await;
-    browser.wait_text("h1", "Tasks").await;
-    browser.open(&format!("/tasks/{good}")).await;
+    let waiting = "section[aria-labelledby=for-you]";
+    let heading = "Tasks that need a second person";
+    browser.wait_text(waiting, heading).await;
+    browser.wait_text(".tiles .call", "2").await;
+    browser
+        .click(&format!("{waiting} a[href='/tasks/{good}']"))
+        .await;
     let where_to = format!("[127.0.0.1]:{}", sshd.port());
     browser.wait_text("#approval", &where_to).await;
     browser.wait_text("#approval", &user()).await;

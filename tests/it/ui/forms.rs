@@ -343,7 +343,7 @@ async fn instances_are_found_by_their_labels_on_the_page_as_in_the_api() {
         }
         assert!(page.contains(&format!("value=\"{label}\"")), "{page}");
         assert_eq!(
-            page.contains("No instance fits."),
+            page.contains("No instance matches."),
             found.is_empty(),
             "{label}"
         );

@@ -19,8 +19,6 @@ const NOT_YET: &[&str] = &[
     "pages/account/show.html",
     "pages/account/token_made.html",
     "pages/account/token_new.html",
-    "pages/identities/new.html",
-    "pages/identities/show.html",
     "pages/instances/edit.html",
     "pages/instances/show.html",
     "pages/login.html",
@@ -44,6 +42,9 @@ const SAME: &[&str] = &[
     "env=prod",
     "host_key",
     "instance/1",
+    "ssh_key",
+    "become_password",
+    "secret",
 ];
 
 fn root() -> PathBuf {
