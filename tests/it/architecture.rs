@@ -47,6 +47,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("openidconnect", "auth"),
     ("qrcodegen", "ui"),
     ("polib", "ui"),
+    ("flate2", "ui"),
     ("accept_language", "http"),
     ("zxcvbn", "auth"),
     ("rustls", "tls"),

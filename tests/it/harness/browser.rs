@@ -119,13 +119,39 @@ impl Browser {
         }
     }
 
+    /// Shows pages in the few colours that a reader has chosen for all.
+    pub async fn look_forced(&self) {
+        let features = serde_json::json!([{"name": "forced-colors", "value": "active"}]);
+        let features = serde_json::json!({"features": features});
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
     /// Shows pages as they are printed.
     pub async fn look_printed(&self) {
         let media = serde_json::json!({"media": "print"});
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
-    async fn devtools(&self, command: &str, parameters: serde_json::Value) {
+    /// No page runs a script from now on; what the test asks by [`Browser::eval`] still does.
+    pub async fn without_javascript(&self) {
+        let off = serde_json::json!({"value": true});
+        self.devtools("Emulation.setScriptExecutionDisabled", off)
+            .await;
+    }
+
+    /// A picture of the page as it is shown, PNG.
+    pub async fn picture(&self) -> Vec<u8> {
+        self.driver.screenshot_as_png().await.expect("a picture")
+    }
+
+    /// Forgets who is logged in, and what was chosen.
+    pub async fn forget(&self) {
+        self.devtools("Network.clearBrowserCookies", serde_json::json!({}))
+            .await;
+    }
+
+    /// A command of the DevTools protocol.
+    pub async fn devtools(&self, command: &str, parameters: serde_json::Value) {
         let session = self.driver.session_id();
         let url = format!(
             "http://127.0.0.1:{}/session/{session}/goog/cdp/execute",
@@ -144,6 +170,11 @@ impl Browser {
     pub async fn open(&self, path: &str) {
         let url = format!("{}{path}", self.base);
         self.driver.goto(url).await.expect("the page opens");
+    }
+
+    /// Loads the page anew.
+    pub async fn reload(&self) {
+        self.driver.refresh().await.expect("the page loads");
     }
 
     /// Opens the log-in page and logs in as `admin`.
@@ -185,6 +216,18 @@ impl Browser {
         clicked.expect("it can be clicked");
     }
 
+    /// Clicks on what leads to another page, and waits until that is there.
+    pub async fn press(&self, css: &str) {
+        self.eval("document.documentElement.dataset.old = ''").await;
+        self.click(css).await;
+        let there = "return document.readyState === 'complete' && !('old' in document.documentElement.dataset)";
+        self.wait_for("another page", async || {
+            let there = self.driver.execute(there, Vec::new()).await;
+            there.is_ok_and(|it| it.json() == true)
+        })
+        .await;
+    }
+
     /// The text of an element as it is rendered; empty where there is none.
     pub async fn text(&self, css: &str) -> String {
         self.eval(&format!(
@@ -222,6 +265,17 @@ impl Browser {
     pub async fn wait_text(&self, css: &str, part: &str) {
         self.wait_for(part, async || self.text(css).await.contains(part))
             .await;
+    }
+
+    /// Whether such an element is on the page.
+    pub async fn has(&self, css: &str) -> bool {
+        let found = self.driver.find_all(By::Css(css)).await;
+        !found.expect("the page can be looked through").is_empty()
+    }
+
+    /// Waits until such an element is on the page.
+    pub async fn wait_element(&self, css: &str) {
+        self.wait_for(css, async || self.has(css).await).await;
     }
 
     /// Waits until the condition holds.

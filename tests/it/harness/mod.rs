@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod client;
 pub mod door;
 pub mod dropbear;
+pub mod npm;
 pub mod openid;
 pub mod people;
 pub mod planted;

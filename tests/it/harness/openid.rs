@@ -3,6 +3,7 @@
 use super::app::{App, Builder};
 use super::certificates::Authority;
 use super::client::{Client, Reply, send};
+use super::npm;
 use reqwest::header::LOCATION;
 use reqwest::{Certificate, Method};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use url::form_urlencoded::Serializer;
@@ -19,8 +20,6 @@ use url::form_urlencoded::Serializer;
 pub const PUBLIC: &str = "https://wsexec.example";
 /// What its login page calls the provider.
 pub const NAME: &str = "Example SSO";
-/// Exit code of the script that fetches the provider, where it cannot be had.
-const UNAVAILABLE: i32 = 69;
 
 /// The provider. Ended when it is dropped.
 pub struct Provider {
@@ -58,7 +57,11 @@ impl Provider {
     }
 
     fn start_with(authority: Option<Authority>, secret: Option<&str>) -> Option<Self> {
-        let modules = modules()?;
+        let modules = npm::packages(
+            "tests/it/security/openid",
+            "openid-provider",
+            "logins at an OpenID provider are",
+        )?;
         let home = tempfile::tempdir().expect("a directory");
         let path = |name: &str| home.path().join(name);
         let mut settings = json!({
@@ -157,23 +160,6 @@ impl Provider {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Where the provider's package is installed.
-fn modules() -> Option<PathBuf> {
-    let said = Command::new(root().join("scripts/openid_provider")).output();
-    let said = said.expect("the script runs");
-    if said.status.code() == Some(UNAVAILABLE) {
-        eprintln!("{}", String::from_utf8_lossy(&said.stderr));
-        return None;
-    }
-    assert!(said.status.success(), "{said:?}");
-    Some(
-        String::from_utf8(said.stdout)
-            .expect("a path")
-            .trim()
-            .into(),
-    )
 }
 
 /// Somebody with a browser that knows neither the service nor the provider yet.

@@ -15,7 +15,7 @@ mod openid;
 mod planted;
 mod races;
 mod scopes;
-mod second_factor;
+pub mod second_factor;
 mod stillness;
 mod tls;
 mod tls_acme;

@@ -1,7 +1,11 @@
 use super::visitor::{Visitor, hidden};
 use crate::harness::app::App;
+use crate::harness::client::send;
 use crate::harness::sshd::{self, Sshd};
+use flate2::read::GzDecoder;
+use reqwest::Method;
 use serde_json::json;
+use std::io::Read as _;
 
 async fn with_machine() -> (Sshd, App, i64) {
     let sshd = Sshd::start();
@@ -264,6 +268,23 @@ async fn static_files_may_be_kept_for_ever_and_pages_not_at_all() {
             reply.header("cache-control"),
             "public, max-age=31536000, immutable"
         );
+        assert_eq!(
+            (reply.header("vary"), reply.header("content-encoding")),
+            ("Accept-Encoding", "")
+        );
+        let request = app.anonymous().request(Method::GET, path);
+        let small = send(request.header("accept-encoding", "br, gzip")).await;
+        assert_eq!(small.header("content-encoding"), "gzip");
+        assert_eq!(small.header("content-type"), kind);
+        let mut whole = Vec::new();
+        let unpacked = GzDecoder::new(&*small.body).read_to_end(&mut whole);
+        unpacked.expect("it is gzip");
+        assert!(whole == reply.body, "{begin} comes out as it is");
+        assert!(small.body.len() < reply.body.len() || kind == "image/svg+xml");
     }
+    // A page holds the form's token beside what a request chooses: its length must not tell of it.
+    let request = app.anonymous().request(Method::GET, "/login");
+    let page = send(request.header("accept-encoding", "gzip")).await;
+    assert_eq!(page.header("content-encoding"), "");
     assert_eq!(visitor.get("/static/app.css").await.status, 404);
 }
