@@ -14,3 +14,4 @@ mod pages;
 mod scopes;
 mod secrets;
 pub mod visitor;
+mod watching;
