@@ -106,7 +106,7 @@ class Pane {
     this.fetching = true;
     try {
       const response = await fetch(hint.querySelector("a").href, { cache: "no-store" });
-      if (response.redirected) return toLogin();
+      if (response.redirected) return location.assign(toLogin());
       if (!response.ok) return;
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const stream = page.querySelector(`[data-pane="${this.stream.dataset.pane}"]`);
@@ -228,10 +228,9 @@ class Live {
         cache: "no-store",
         signal: stop.signal,
       });
-      if (response.redirected) toLogin();
+      if (response.redirected || response.status === 401) this.finish("ended");
       else if (response.status === 200) return await this.take(eventsOf(response, alive));
-      if (response.status === 204) this.finish("over");
-      else if (response.status === 401) toLogin();
+      else if (response.status === 204) this.finish("over");
       else if (response.status === 404) this.finish("gone");
       else if (response.status === 403) this.finish("refused");
       return false;
@@ -259,16 +258,21 @@ class Live {
   }
 
   finish(how) {
+    if (this.over && how === "over") return;
     this.over = true;
     this.say(how);
     if (how === "over") this.refresh();
+    // Nothing can be done to it any more.
+    if (how === "gone") this.facts.querySelector(".actions")?.remove();
+    if (how === "ended") this.status.replaceChildren(linkTo(toLogin(), this.status.textContent));
   }
 
   // The server words the state; this puts its words in place.
   async refresh() {
     try {
       const response = await fetch(`${location.pathname}?output=none`, { cache: "no-store" });
-      if (response.redirected) toLogin();
+      if (response.redirected) return this.finish("ended");
+      if (response.status === 404) return this.finish("gone");
       if (!response.ok) return;
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const fresh = page.getElementById("facts");
@@ -286,8 +290,16 @@ class Live {
   }
 }
 
+// The way to log in and come back here.
 function toLogin() {
-  location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  return `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+}
+
+function linkTo(address, text) {
+  const link = document.createElement("a");
+  link.href = address;
+  link.textContent = text;
+  return link;
 }
 
 // ---- All of a page at once, in a list where things are picked.

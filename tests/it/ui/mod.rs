@@ -17,3 +17,4 @@ pub mod routes;
 mod scopes;
 mod secrets;
 pub mod visitor;
+mod watching;

@@ -122,7 +122,13 @@ impl Visitor {
         send(request).await
     }
 
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    /// Goes on at the same service, which listens elsewhere by now.
+    pub fn move_to(&mut self, app: &App) {
+        (self.client, self.origin) = (app.anonymous(), app.url());
+    }
+
+    /// A request that can be given more headers.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self
             .client
             .request(method, path)
