@@ -139,13 +139,21 @@ document.addEventListener("click", (event) => {
   history.replaceState(null, "", link.href);
 });
 
+// As the server says it (src/ui/filters.rs), so that what it wrote and what comes look alike.
+const SIZES = {
+  en: { one: "1 byte", many: "bytes", letter: "B", point: "." },
+  fr: { one: "1 octet", many: "octets", letter: "o", point: "," },
+};
+
 function bytes(count) {
-  if (count === 1) return "1 byte";
-  if (count < 1024) return `${count} bytes`;
-  const units = ["KiB", "MiB", "GiB"];
+  const words = SIZES[language] ?? SIZES.en;
+  if (count === 1) return words.one;
+  if (count < 1024) return `${count} ${words.many}`;
+  const units = ["Ki", "Mi", "Gi"];
   let unit = -1;
   for (; count >= 1024 && unit < 2; unit += 1) count /= 1024;
-  return `${(Math.floor(count * 10) / 10).toFixed(1)} ${units[unit]}`;
+  const tenths = (Math.floor(count * 10) / 10).toFixed(1).replace(".", words.point);
+  return `${tenths} ${units[unit]}${words.letter}`;
 }
 
 // ---- Server-sent events over fetch. EventSource cannot say where to begin, and gives up for good
@@ -326,3 +334,8 @@ if (output) {
   const live = new Live(output);
   if (live.status) live.run();
 }
+
+// ---- A search that found nothing so far looks further by itself.
+
+const onward = document.querySelector("nav.pages a[rel=next]");
+if (onward && document.querySelector("#further")) location.replace(onward.href);

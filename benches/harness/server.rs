@@ -92,6 +92,28 @@ impl Server {
         Client::new(self.url(), &self.path("certs/wsexec.crt"), None)
     }
 
+    /// The cookie of a new session of the pages.
+    pub async fn session(&self, name: &str, password: &str) -> String {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("name", name), ("password", password)])
+            .finish();
+        let request = self.stranger().request(reqwest::Method::POST, "/login");
+        let request = request
+            .header("origin", self.url())
+            .header("content-type", "application/x-www-form-urlencoded");
+        let reply = super::client::send(request.body(form)).await;
+        assert_eq!(reply.status, 303, "{}", reply.text());
+        let cookies = reply.headers.get_all("set-cookie").iter();
+        let mut cookies = cookies.filter_map(|it| it.to_str().ok()?.split(';').next());
+        let cookie = cookies.find(|it| it.starts_with("__Host-wsexec="));
+        cookie.expect("a session").to_owned()
+    }
+
+    /// A browser in that session, with a connection of its own.
+    pub fn browser(&self, cookie: &str) -> Client {
+        self.stranger().with_header("cookie", cookie)
+    }
+
     /// Declares an instance and gives its id.
     pub async fn declare(&self, client: &Client, ip: &str, port: u16) -> i64 {
         let body = json!({"ip": ip, "port": port});

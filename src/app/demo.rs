@@ -5,7 +5,9 @@ use super::serve::{announce, block_on};
 use super::stop::StopSignals;
 use super::{data_dir, failed, logging};
 use crate::config::{self, Config, HostKeys, LogFormat, LogLevel};
-use crate::domain::{Instance, InstanceState, Labels, Mode, NewInstance, Result, Secret};
+use crate::domain::{
+    Instance, InstanceState, Labels, Mode, NewInstance, Result, Secret, shell_word,
+};
 use crate::service::Actor;
 use crate::ssh::demo::{self, DemoServer};
 use std::ffi::OsStr;
@@ -126,8 +128,12 @@ fn text(home: &Path, user: &str, instance: &Instance, address: SocketAddr) -> St
         "user": user,
         "script": "echo Hello from $(hostname), it is $(date)",
     });
-    let file = |name| quoted(&home.join(name).to_string_lossy());
-    let (certificate, login, task) = (file("wsexec.crt"), file("login"), quoted(&task.to_string()));
+    let file = |name| shell_word(&home.join(name).to_string_lossy());
+    let (certificate, login, task) = (
+        file("wsexec.crt"),
+        file("login"),
+        shell_word(&task.to_string()),
+    );
     format!(
         "
 Run a script: paste this line into another terminal.
@@ -142,29 +148,4 @@ Certificate  {certificate} (the browser asks about it once)
 
 Scripts run on this machine as {user}. Ctrl-C ends the demo, its scripts and its files."
     )
-}
-
-/// As one word of a shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_quoted_where_a_shell_would_read_more_into_it() {
-        assert_eq!(
-            quoted("/tmp/wsexec-demo-x/login"),
-            "/tmp/wsexec-demo-x/login"
-        );
-        assert_eq!(quoted("/tmp/a b"), "'/tmp/a b'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-    }
 }

@@ -8,6 +8,7 @@ mod data_dir;
 mod demo;
 mod local;
 mod logging;
+mod metrics;
 mod running;
 mod serve;
 mod stop;

@@ -1,6 +1,7 @@
 //! The service while it runs: its parts, and the order in which they start and stop.
 
 use super::local::forget_first_password;
+use super::metrics::Metrics;
 use super::stop::{Event, StopSignals};
 use super::{audit, data_dir, failed};
 use crate::api;
@@ -60,6 +61,7 @@ impl Running {
             openid: open_openid(&config).await?,
             ..rules(&config)?
         };
+        let metrics = Metrics::start()?;
         let told = config.clone();
         let store = open_store(&config, Access::Server).await?;
         let vault = open_vault(&config, &store).await?;
@@ -98,6 +100,7 @@ impl Running {
             certificate: acceptor.says(),
             local: address,
             service: service.clone(),
+            figures: metrics.figures(),
         };
         let certificate = acceptor.certificate();
         let keeper = Keeper::new(config.tls, acceptor.clone());
@@ -119,6 +122,14 @@ impl Running {
         });
         let (mut record, record_over) = (JoinSet::new(), CancellationToken::new());
         record.spawn(service.clone().keep_record(record_over.clone()));
+        record.spawn({
+            let over = record_over.clone();
+            async move {
+                over.run_until_cancelled(metrics.tidy())
+                    .await
+                    .unwrap_or_default()
+            }
+        });
         Ok(Self {
             address,
             certificate,

@@ -6,6 +6,7 @@ mod certs;
 mod check;
 mod demo;
 mod failure;
+mod generate;
 mod identity;
 mod run;
 mod secrets;
@@ -60,6 +61,10 @@ enum Command {
     Restore(backup::RestoreArguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
+    /// Prints what completes commands and options in a shell
+    Completions(generate::Completions),
+    /// Writes the manual pages into a directory
+    Man(generate::Man),
     #[command(hide = true)]
     DemoConnection(demo::ConnectionArguments),
     #[command(hide = true)]
@@ -85,6 +90,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Backup(arguments) => backup::main(arguments),
             Command::Restore(arguments) => backup::restore(arguments),
             Command::Check(arguments) => check::main(arguments),
+            Command::Completions(arguments) => generate::completions(arguments),
+            Command::Man(arguments) => generate::man(arguments),
             Command::DemoConnection(arguments) => demo::connection(arguments),
             Command::DemoExec(arguments) => demo::exec(arguments),
         },

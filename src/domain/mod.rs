@@ -21,6 +21,7 @@ mod precondition;
 mod scope;
 mod second_factor;
 mod secret;
+mod shell;
 mod task;
 mod user;
 mod validate;
@@ -57,6 +58,7 @@ pub use precondition::{Idempotency, IfMatch};
 pub use scope::{Place, Scope, Scopes};
 pub use second_factor::SecondFactor;
 pub use secret::{Secret, random_bytes, random_token};
+pub use shell::shell_word;
 pub use task::{
     Amendment, Attempt, Ending, Gap, NewTask, Outcome, State, Stream, StreamInfo, Task, TaskId,
     TaskUpdate,

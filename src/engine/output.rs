@@ -131,6 +131,8 @@ impl Output {
 
     /// Takes what came, without what is secret of it.
     pub fn take(&mut self, known: &Known, stream: Stream, bytes: &[u8], now: Instant) {
+        metrics::counter!("wsexec_output_bytes_total", "stream" => stream.as_str())
+            .increment(bytes.len() as u64);
         let masked = self.maskers[stream as usize].take(known, bytes, now);
         self.push(stream, &masked, now);
     }

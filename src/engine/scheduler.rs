@@ -75,7 +75,10 @@ async fn claim(shared: &Arc<Shared>) -> bool {
         .await
     {
         Ok(claims) => {
+            let now = shared.clock.now();
             for (task, instance) in claims.claimed {
+                let waited = now.saturating_sub(task.created) as f64;
+                metrics::histogram!("wsexec_task_waiting_seconds").record(waited);
                 let place = shared.slots.take(instance.id);
                 let cancel = shared.cancels.register(task.id);
                 let shared = Arc::clone(shared);

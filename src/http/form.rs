@@ -62,7 +62,7 @@ impl<'a, T: DeserializeOwned> FromRequest<'a> for StepForm<T> {
 }
 
 /// The token in a form; empty where there is none.
-fn token(body: &[u8]) -> String {
+pub(super) fn token(body: &[u8]) -> String {
     let mut fields = form_urlencoded::parse(body);
     let found = fields.find(|(name, _)| name == FORM_TOKEN);
     found.map_or_else(String::new, |(_, value)| value.into_owned())

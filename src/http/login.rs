@@ -45,7 +45,7 @@ impl Zone {
     pub(super) fn of(path: &str) -> Self {
         let first = path.trim_start_matches('/').split('/').next();
         match first.unwrap_or_default() {
-            "wsexec" => Self::Api,
+            "wsexec" | "metrics" => Self::Api,
             "openapi.json" | "docs" | "static" | "healthz" | "readyz" => Self::Open,
             _ => Self::Pages,
         }

@@ -14,10 +14,12 @@ mod language;
 mod listener;
 mod login;
 mod methods;
+mod metrics;
 mod origin;
 mod plain;
 mod problem;
 mod request_id;
+mod sent;
 mod site;
 mod stack;
 mod stream;
@@ -33,9 +35,11 @@ pub use login::{
     set_session, set_step, step_token, tried,
 };
 pub use methods::{not_allowed, with_allow};
+pub use metrics::Figures;
 pub use origin::is_from_elsewhere;
 pub use problem::{describe, from_poem, problem, status};
 pub use request_id::RequestId;
+pub use sent::Sent;
 pub use stack::stack;
 
 use crate::config;
@@ -56,6 +60,8 @@ pub struct Settings {
     pub local: SocketAddr,
     /// The use cases.
     pub service: Service,
+    /// What `/metrics` shows.
+    pub figures: Figures,
 }
 
 /// What [`stack`] leaves in a request for the extractors.

@@ -5,7 +5,7 @@ use super::login::{self, Tried, Zone};
 use super::problem::{Cause, from_poem, problem};
 use super::request_id::RequestId;
 use super::site::{Site, authority};
-use super::{Context, Settings, headers, health, origin};
+use super::{Context, Settings, headers, health, metrics, origin};
 use crate::domain::{Error, Kind, Result};
 use crate::service::{Actor, Hold, Refusal, RefusalKind};
 use bytes::Bytes;
@@ -140,6 +140,11 @@ impl<E: Endpoint> Stack<E> {
         let needs_proof = zone == Zone::Pages || login::comes_by_itself(&request);
         origin::check(&request, &self.site, needs_proof).inspect_err(|_| known.foreign = true)?;
         known.who = login::identify(&request, &self.settings.service, zone).await?;
+        let (who, figures) = (known.who.as_ref(), &self.settings.figures);
+        let service = &self.settings.service;
+        if let Some(figures) = metrics::answer(&request, who, service, figures).await {
+            return Ok(figures?);
+        }
         request.set_data(Context {
             site: self.site.clone(),
             actor: known.who.clone(),
@@ -285,6 +290,7 @@ impl Line {
                 tracing::debug!(cause = &*cause, "request refused");
             }
         }
+        metrics::count(&self.method, &self.path, response.status(), began.elapsed());
         let body: BoxBody<Bytes, io::Error> = response.take_body().into();
         let bytes = body.size_hint().exact();
         response.set_body(poem::Body::from(body));

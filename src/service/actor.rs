@@ -51,13 +51,15 @@ pub enum Action {
     ManageUsers,
     /// Read the audit trail.
     ReadAudit,
+    /// Read the figures of the server.
+    ReadMetrics,
     /// See and change what is one's own: password, sessions, tokens, second factor.
     OwnAccount,
 }
 
 impl Action {
     /// Every one, in the order of the table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ReadInstances,
         Self::ManageInstances,
         Self::ReviewHostKeys,
@@ -70,6 +72,7 @@ impl Action {
         Self::ManageUsers,
         Self::ReadAudit,
         Self::WaiveApprovals,
+        Self::ReadMetrics,
         Self::OwnAccount,
     ];
 
@@ -88,6 +91,7 @@ impl Action {
             Self::ManageUsers => "manage_users",
             Self::ReadAudit => "read_audit",
             Self::WaiveApprovals => "waive_approvals",
+            Self::ReadMetrics => "read_metrics",
             Self::OwnAccount => "own_account",
         }
     }
@@ -244,11 +248,15 @@ impl Actor {
             Action::ManageIdentities => &[Admin],
             Action::ManageUsers => &[Admin],
             Action::ReadAudit => &[Admin],
+            Action::ReadMetrics => &[Admin, Operator, Viewer],
         };
         // What has no place on an instance is for those alone whom no scope narrows.
         let global = matches!(
             action,
-            Action::ManageIdentities | Action::ManageUsers | Action::ReadAudit
+            Action::ManageIdentities
+                | Action::ManageUsers
+                | Action::ReadAudit
+                | Action::ReadMetrics
         );
         roles.contains(&self.role) && (!global || self.scopes.are_everything())
     }

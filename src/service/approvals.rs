@@ -1,6 +1,6 @@
 use super::tasks::no_such_task;
 use super::{Action, Actor, IfMatch, Service};
-use crate::domain::{ApprovalVerdict, Error, Result, Task, TaskId, approval_comment};
+use crate::domain::{ApprovalVerdict, Error, Instance, Result, Task, TaskId, approval_comment};
 
 impl Service {
     /// A task that needs, or needed, a second person.
@@ -39,6 +39,19 @@ impl Service {
             engine.changed(id);
         }
         Ok(self.explained(task))
+    }
+
+    /// Whether a task of this user on this instance waits for a second person.
+    ///
+    /// # Errors
+    /// `Unavailable` where the store does not answer.
+    pub async fn asks_for_approval(&self, user: &str, instance: &Instance) -> Result<bool> {
+        let rules = self.inner.rules.approvals.clone();
+        let user = user.to_owned();
+        self.inner
+            .store
+            .asks_for_approval(rules, user, instance.id)
+            .await
     }
 
     /// Whether somebody may decide about a task now, for what the pages offer.

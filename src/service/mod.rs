@@ -14,6 +14,7 @@ mod identities;
 mod instances;
 mod kept;
 mod login;
+mod metrics;
 mod openid;
 mod output;
 mod overview;

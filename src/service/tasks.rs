@@ -5,20 +5,52 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 impl Service {
+    /// How long a page looks through tasks for a text, or for those that a scope holds.
+    pub const PATIENCE: Duration = Duration::from_millis(8);
+
     /// One batch of a list: at most [`Service::BATCH`] rows, also where `page.limit` is higher or
     /// unset. The next one is `page.following(last id)`; fewer rows than asked for are the last.
     ///
     /// # Errors
     /// `Forbidden`, `Unavailable`.
     pub async fn tasks(&self, actor: &Actor, filter: &TaskFilter, page: Page) -> Result<Vec<Task>> {
+        let (tasks, _) = self.look_for_tasks(actor, filter, page, None).await?;
+        Ok(tasks)
+    }
+
+    /// The same for a page that has to be there soon: what was found within [`Service::PATIENCE`],
+    /// and how far it was looked, where that is not to the end. The next part is
+    /// `page.following(how far)`.
+    ///
+    /// # Errors
+    /// As [`Service::tasks`].
+    pub async fn tasks_soon(
+        &self,
+        actor: &Actor,
+        filter: &TaskFilter,
+        page: Page,
+    ) -> Result<(Vec<Task>, Option<TaskId>)> {
+        let patience = Some(Self::PATIENCE);
+        self.look_for_tasks(actor, filter, page, patience).await
+    }
+
+    async fn look_for_tasks(
+        &self,
+        actor: &Actor,
+        filter: &TaskFilter,
+        page: Page,
+        patience: Option<Duration>,
+    ) -> Result<(Vec<Task>, Option<TaskId>)> {
         actor.require(Action::ReadTasks)?;
         filter.validate()?;
-        let tasks = self
+        let page = page.at_most(Self::BATCH);
+        let found = self
             .inner
             .store
-            .tasks(filter, actor.scopes(), page.at_most(Self::BATCH))
-            .await?;
-        Ok(tasks.into_iter().map(|task| self.explained(task)).collect())
+            .tasks(filter, actor.scopes(), page, patience);
+        let (tasks, reached) = found.await?;
+        let tasks = tasks.into_iter().map(|task| self.explained(task)).collect();
+        Ok((tasks, reached))
     }
 
     /// One task, with the reason of what waits.

@@ -16,7 +16,7 @@ use crate::domain::{Outcome, SshLibrary};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Ends a connection's stream, and with it the library's work, when it is dropped.
@@ -36,7 +36,19 @@ type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Session, Failure>> + Se
 
 /// Connects, judges the host key, logs in; by way of other machines where the target names one.
 pub(super) fn connect<'a>(inner: &'a Arc<Inner>, target: &'a Target) -> Connecting<'a> {
-    connect_with(inner, target, inner.libraries.clone())
+    Box::pin(async move {
+        let began = Instant::now();
+        let connected = connect_with(inner, target, inner.libraries.clone()).await;
+        let outcome = match &connected {
+            Ok(_) => {
+                metrics::histogram!("wsexec_ssh_connect_seconds").record(began.elapsed());
+                "connected"
+            }
+            Err(failure) => failure.outcome.as_str(),
+        };
+        metrics::counter!("wsexec_ssh_connects_total", "outcome" => outcome).increment(1);
+        connected
+    })
 }
 
 fn connect_with<'a>(

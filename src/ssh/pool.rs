@@ -45,6 +45,12 @@ struct State {
     sweeping: bool,
 }
 
+impl State {
+    fn tell(&self) {
+        metrics::gauge!("wsexec_ssh_idle_connections").set(self.count as f64);
+    }
+}
+
 struct Idle {
     session: Session,
     made: Instant,
@@ -72,6 +78,7 @@ impl Pool {
         state.limits.retain(|target, _| !target.passes(host, port));
         state.worn.retain(|target| !target.passes(host, port));
         state.count = state.idle.values().map(Vec::len).sum();
+        state.tell();
         drop(state);
         let _: HashMap<_, _> = gone;
     }
@@ -91,6 +98,7 @@ impl Pool {
             state.idle.remove(key);
         }
         state.count -= closed.len() + usize::from(found.is_some());
+        state.tell();
         found
     }
 
@@ -114,6 +122,7 @@ impl Pool {
             return false;
         }
         state.count += 1;
+        state.tell();
         let since = Instant::now();
         state.idle.entry(key).or_default().push(Idle {
             session,
@@ -154,6 +163,7 @@ impl Pool {
             !idle.is_empty()
         });
         state.count -= gone.len();
+        state.tell();
         state.sweeping = state.count > 0;
         state.sweeping
     }

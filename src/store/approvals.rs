@@ -115,6 +115,19 @@ fn record(c: &Connection, by: &By, action: &str, it: &Task) -> Result<(), Fault>
 }
 
 impl Store {
+    /// Whether a login on an instance needs a second person, by these rules.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn asks_for_approval(
+        &self,
+        rules: ApprovalRules,
+        login: String,
+        id: InstanceId,
+    ) -> Result<bool> {
+        self.read(move |c| needed(c, &rules, &login, id)).await
+    }
+
     /// Decides about a task that waits; none where these scopes see no such one.
     ///
     /// # Errors

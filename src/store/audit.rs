@@ -108,6 +108,9 @@ pub(super) fn append(c: &Connection, by: &By, act: Act) -> Result<(), Fault> {
 
 /// As [`append`], for so many acts.
 pub(super) fn append_counted(c: &Connection, by: &By, act: Act, count: i64) -> Result<(), Fault> {
+    let action = act.action.to_owned();
+    let acts = u64::try_from(count).unwrap_or_default();
+    metrics::counter!("wsexec_acts_total", "action" => action).increment(acts);
     insert(c, by, act, count).map_err(|error| {
         let detail = "This cannot be put on record now, and so is not done. Try again later.";
         Error::unavailable(detail, 5).caused_by(error).into()

@@ -107,6 +107,12 @@ impl StoreFile {
     }
 }
 
+/// Copies a store, as it stands at one moment, into a file that is there and empty.
+pub(super) fn copy(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
+    connection.execute("VACUUM INTO ?1", [file.to_string_lossy()])?;
+    Ok(())
+}
+
 impl Store {
     /// Copies the store of a data directory, as it stands at one moment, into a file that is there
     /// and empty; also beside a running server, which goes on meanwhile and whose log cannot shrink
@@ -121,7 +127,7 @@ impl Store {
         }
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let connection = connect(&unchanged(&path), read_only)?;
-        connection.execute("VACUUM INTO ?1", [file.to_string_lossy()])?;
+        copy(&connection, file)?;
         Ok(())
     }
 

@@ -112,6 +112,16 @@ pub enum OpenError {
         /// What this program knows.
         known: i64,
     },
+    /// The store of an older program cannot be kept beside the new one.
+    #[error(
+        "the store is of an older wsexec and cannot be copied to {file} before it is brought up to date: {cause}; make room there, or run that program"
+    )]
+    Kept {
+        /// The copy.
+        file: PathBuf,
+        /// Why not.
+        cause: String,
+    },
     /// The audit trail's anchor cannot be used.
     #[error("cannot use the anchor of the audit trail {path}: {cause}")]
     Anchor {
@@ -191,6 +201,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        migrate::keep_old(&connection, dir)?;
         migrate::migrate(&mut connection)?;
         let anchor = take_up(&mut connection, trail)?;
         let id = connection.query_row("SELECT id FROM store", [], |row| row.get(0))?;

@@ -5,7 +5,7 @@ use crate::domain::{Error, Result};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes that wait for the writer; past that, callers wait for a place.
@@ -117,7 +117,9 @@ where
 fn run(connection: &Connection, mut anchor: Anchor, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+        let began = Instant::now();
         let failed = commit(connection, &mut anchor, &mut batch).err();
+        metrics::histogram!("wsexec_store_commit_seconds").record(began.elapsed());
         if let Some(error) = &failed {
             tracing::error!(
                 cause = error.cause().map(tracing::field::display),

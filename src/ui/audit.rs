@@ -3,10 +3,10 @@
 use crate::domain::{AuditFilter, AuditRecord, Error, Order, Result as Outcome};
 use crate::http::{BaseUrl, Caller};
 use crate::service::Service;
-use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::page::{self, Section, Shell};
 use crate::ui::paging::{Address, Cursor, Paged};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
@@ -21,7 +21,7 @@ struct ListPage {
     shell: Shell,
     paged: Paged<AuditRecord>,
     asked: Asked,
-    curl: Curl,
+    terminal: Terminal,
 }
 
 /// What the address asks for, as it was typed.
@@ -81,6 +81,24 @@ impl Asked {
         query.append_pair("format", "jsonl");
         format!("/wsexec/audit?{}", query.finish())
     }
+
+    /// The same from the data directory.
+    fn words(&self, filter: &AuditFilter) -> Vec<String> {
+        let text = [
+            ("--by", filter.by.clone()),
+            ("--action", filter.action.clone()),
+            ("--object", filter.object.clone()),
+            ("--since", filter.since.map(|at| at.to_string())),
+            ("--until", filter.until.map(|at| at.to_string())),
+        ];
+        let given = text
+            .into_iter()
+            .filter_map(|(name, value)| Some([name.to_owned(), value?]));
+        ["audit".to_owned(), "export".to_owned()]
+            .into_iter()
+            .chain(given.flatten())
+            .collect()
+    }
 }
 
 /// The begin of a day, as a browser sends it.
@@ -106,7 +124,10 @@ pub async fn index(
     page::html(&ListPage {
         shell: Shell::of(&actor, Section::Audit),
         paged: turn.paged(records, &asked.address(), |it| it.n.to_string()),
-        curl: Curl::get(&base, actor.name(), asked.api(&filter)),
+        terminal: Terminal::of(&base, &actor)
+            .get("Export these records", asked.api(&filter))
+            .or_there(asked.words(&filter))
+            .or_there(["audit", "verify"]),
         asked,
     })
 }

@@ -3,7 +3,7 @@
 use super::filters;
 use super::page::{self, Shell};
 use crate::domain::{Error, Kind};
-use crate::http::{self, RequestId};
+use crate::http::{self, RequestId, Sent};
 use askama::Template;
 use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderValue, Method, header};
@@ -24,19 +24,32 @@ struct ErrorPage {
 /// read HTML gets what the API gives.
 pub async fn as_pages<E: Endpoint>(pages: Arc<E>, request: Request) -> Result<Response> {
     let here = back_here(&request);
-    let sent = !request.method().is_safe();
+    let unsafe_method = !request.method().is_safe();
     let allow = allowed(request.original_uri().path());
+    let is_form = allow == FORM;
     let reads_html = request
         .header(header::ACCEPT)
         .is_some_and(|accept| accept.contains("text/html"));
-    let error = match pages.call(request).await {
+    // The small forms of a page lead back to it: what they say need not be kept.
+    let kept = match is_form {
+        true => Sent::keep(request).await,
+        false => Ok((request, None)),
+    };
+    let (answer, sent) = match kept {
+        Ok((request, sent)) => (pages.call(request).await, sent),
+        Err(error) => (Err(error), None),
+    };
+    let error = match answer {
         Ok(response) => return Ok(response.into_response()),
         Err(error) => ours(error),
     };
+    if reads_html && let Some(page) = sent.and_then(|it| super::kept::page(&it, &error)) {
+        return page;
+    }
     let mut response = match error.kind() {
         Kind::Unauthenticated => return Ok(page::see(super::login::path_to(&here))),
         Kind::Unconfirmed if reads_html => {
-            return Ok(page::see(super::confirm::path_to(&here, sent)));
+            return Ok(page::see(super::confirm::path_to(&here, unsafe_method)));
         }
         _ if reads_html => as_page(&error)?,
         _ => http::problem(&error),
@@ -68,12 +81,15 @@ const ACTS: [&str; 16] = [
     "second_factor_off",
 ];
 
+/// The methods of a page that is a form.
+const FORM: &str = "GET, HEAD, POST";
+
 /// The methods that a page has (RFC 9110 section 15.5.6).
 fn allowed(path: &str) -> &'static str {
     match path.rsplit('/').next() {
         Some(act) if ACTS.contains(&act) => "POST",
-        Some(id) if path.starts_with("/users/") && id.parse::<i64>().is_ok() => "GET, HEAD, POST",
-        Some("login" | "new" | "edit" | "confirm" | "code" | "second_factor") => "GET, HEAD, POST",
+        Some(id) if path.starts_with("/users/") && id.parse::<i64>().is_ok() => FORM,
+        Some("login" | "new" | "edit" | "bulk" | "confirm" | "code" | "second_factor") => FORM,
         _ => "GET, HEAD",
     }
 }

@@ -14,9 +14,97 @@ pub struct Empty {}
 /// What is wrong with a form that was sent.
 #[derive(Default)]
 pub struct Problems {
-    fields: Vec<Field>,
+    /// What is wrong with single fields.
+    pub fields: Vec<Wrong>,
     /// What no single field is to blame for.
     pub general: Option<Problem>,
+}
+
+/// What is wrong with a field.
+pub struct Wrong {
+    field: String,
+    /// What follows its label in a sentence.
+    pub message: String,
+}
+
+/// What a sentence calls a field, and the element that it is about.
+struct Known {
+    field: &'static str,
+    label: &'static str,
+    element: &'static str,
+}
+
+const fn known(field: &'static str, label: &'static str) -> Known {
+    Known {
+        field,
+        label,
+        element: field,
+    }
+}
+
+const KNOWN: [Known; 40] = [
+    known("again", "The repetition"),
+    Known {
+        element: "become_user",
+        ..known("become", "The other user")
+    },
+    known("become_method", "The program for that"),
+    known("become_password", "The name of its password"),
+    known("become_user", "The other user"),
+    known("code", "The code"),
+    known("cwd", "The directory"),
+    known("days", "The expiry"),
+    known("env", "The environment"),
+    known("expires", "The expiry"),
+    known("host_keys", "The fingerprints"),
+    known("identity", "The identity"),
+    known("instance", "The instance"),
+    known("interpreter", "The interpreter"),
+    known("ip", "The address"),
+    known("jump", "The jump"),
+    known("jump_user", "The user on the jump"),
+    known("kind", "The kind"),
+    known("labels", "The labels"),
+    known("mode", "The mode"),
+    known("name", "The name"),
+    known("new", "The new password"),
+    known("old", "The current password"),
+    known("passphrase", "The passphrase"),
+    known("password", "The password"),
+    known("port", "The port"),
+    known("pty", "The terminal"),
+    known("retries", "The number of retries"),
+    known("retry_delay", "The time"),
+    known("role", "The role"),
+    known("scope", "The scope"),
+    known("script", "The script"),
+    known("secrets", "Secrets:"),
+    known("state", "The state"),
+    known("stdin", "The standard input"),
+    known("subject", "The subject"),
+    known("tag", "The description"),
+    known("timeout", "The time limit"),
+    known("user", "The user"),
+    known("value", "The secret"),
+];
+
+/// What a sentence calls a field: its own name where no page has it.
+pub fn label(field: &str) -> &str {
+    let found = KNOWN.iter().find(|it| it.field == field);
+    found.map_or(field, |it| it.label)
+}
+
+impl Wrong {
+    /// What a sentence calls the field.
+    pub fn label(&self) -> &str {
+        label(&self.field)
+    }
+
+    /// The id of its element, where a page has one.
+    pub fn place(&self) -> Option<&'static str> {
+        let found = KNOWN.iter().find(|it| it.field == self.field);
+        found.map(|it| it.element)
+    }
 }
 
 /// What no single field is to blame for.
@@ -54,16 +142,17 @@ impl Problems {
             | Kind::RangeNotSatisfiable
             | Kind::Internal => return Err(error),
         };
-        let fields = error.invalid_fields().to_vec();
+        let of = |it: &Field| Wrong {
+            field: it.field.to_string(),
+            message: it.message.clone(),
+        };
+        let fields = error.invalid_fields().iter().map(of).collect();
         Ok((status, Self { fields, general }))
     }
 
     /// What is wrong with a field.
-    pub fn with(&self, field: &str) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|f| f.field == field)
-            .map(|f| f.message.as_str())
+    pub fn with(&self, field: &str) -> Option<&Wrong> {
+        self.fields.iter().find(|it| it.field == field)
     }
 
     /// Whether anything is wrong.

@@ -37,6 +37,8 @@ pub struct Paged<T> {
     pub previous: Option<String>,
     /// The page behind.
     pub next: Option<String>,
+    /// The row up to which was looked, where there may be more.
+    pub reached: Option<String>,
 }
 
 impl<T> Paged<T> {
@@ -47,6 +49,7 @@ impl<T> Paged<T> {
             first: self.first,
             previous: self.previous,
             next: self.next,
+            reached: self.reached,
         }
     }
 }
@@ -146,11 +149,21 @@ impl Turn {
     /// The page of what a list gave for [`Turn::page`].
     pub fn paged<T>(
         &self,
-        mut rows: Vec<T>,
+        rows: Vec<T>,
         address: &Address,
         key: impl Fn(&T) -> String,
     ) -> Paged<T> {
-        let more = rows.len() > ROWS as usize;
+        self.paged_to((rows, None), address, key)
+    }
+
+    /// The same, where it was looked no further than to a row.
+    pub fn paged_to<T>(
+        &self,
+        (mut rows, reached): (Vec<T>, Option<String>),
+        address: &Address,
+        key: impl Fn(&T) -> String,
+    ) -> Paged<T> {
+        let more = rows.len() > ROWS as usize || reached.is_some();
         rows.truncate(ROWS as usize);
         if self.back {
             rows.reverse();
@@ -164,12 +177,16 @@ impl Turn {
             Order::Asc => ("after", "before"),
             Order::Desc => ("before", "after"),
         };
-        let link = |cursor, row: Option<&T>| row.map(|row| address.with(&[(cursor, &key(row))]));
+        let far = |end: bool| reached.clone().filter(|_| end);
+        let first = far(self.back).or_else(|| rows.first().map(&key));
+        let last = far(!self.back).or_else(|| rows.last().map(&key));
+        let link = |cursor, key: Option<String>| key.map(|key| address.with(&[(cursor, &key)]));
         Paged {
             first: (!begun).then(|| address.with(&[])),
-            previous: link(back, rows.first()).filter(|_| has_previous),
-            next: link(onward, rows.last()).filter(|_| has_next),
+            previous: link(back, first).filter(|_| has_previous),
+            next: link(onward, last).filter(|_| has_next),
             rows,
+            reached,
         }
     }
 

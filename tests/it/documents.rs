@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const PAGE: &str = include_str!("../../docs/security.md");
 
@@ -223,4 +224,38 @@ fn tests_are_found_by_their_paths() {
         named(page).into_iter().collect::<Vec<_>>(),
         ["a::b_2", "d::e::f"]
     );
+}
+
+/// The unit for systemd gives the service no more than it needs.
+#[test]
+fn the_unit_for_systemd_exposes_little() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/wsexec.service");
+    let analyzed = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", "--threshold=20"])
+        .arg(&unit)
+        .output()
+        .expect("systemd-analyze is installed");
+    let told = String::from_utf8_lossy(&analyzed.stdout).into_owned();
+    assert!(analyzed.status.success(), "{told}");
+    assert!(told.contains("Overall exposure level"), "{told}");
+}
+
+/// The figures that a text names.
+fn figures(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let figures = words.filter(|it| it.starts_with("wsexec_"));
+    figures
+        .map(|it| it.trim_end_matches("_bucket").to_owned())
+        .collect()
+}
+
+/// The page, the dashboard and the program know the same figures.
+#[test]
+fn each_figure_is_told_drawn_and_counted() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("a file");
+    let told = figures(&read("docs/metrics.md"));
+    let dashboard = read("docs/grafana.json");
+    let _: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
+    assert_eq!(figures(&dashboard), told);
+    assert_eq!(figures(&read("src/app/metrics.rs")), told);
 }

@@ -1,9 +1,10 @@
 //! Pages of tasks: what narrows them, and the search for a text.
 
 use super::row::{COLUMNS, task};
-use crate::domain::{ApprovalState, Order, Page, Result, Scopes, State, Task, TaskFilter};
+use crate::domain::{ApprovalState, Order, Page, Result, Scopes, State, Task, TaskFilter, TaskId};
 use crate::store::Store;
 use crate::store::conditions::Conditions;
+use std::time::{Duration, Instant};
 
 /// What a removed instance was called and labelled nobody knows any more.
 const ALLOWED: &str = "coalesce(
@@ -12,9 +13,12 @@ const ALLOWED: &str = "coalesce(
 
 /// Ids that one read looks through for a text.
 const WINDOW: i64 = 20_000;
+/// The same for who does not wait for all of it.
+const SHORT_WINDOW: i64 = 4_000;
 
 impl Store {
-    /// A page of the tasks, in the page's order, without their output.
+    /// A page of the tasks, in the page's order, without their output. Where it takes longer than
+    /// the patience, what was found so far, and the last id that was looked at.
     ///
     /// # Errors
     /// `Unavailable`, as for everything here, where the store does not answer.
@@ -23,13 +27,14 @@ impl Store {
         filter: &TaskFilter,
         scopes: &Scopes,
         page: Page,
-    ) -> Result<Vec<Task>> {
+        patience: Option<Duration>,
+    ) -> Result<(Vec<Task>, Option<TaskId>)> {
         if filter.q.is_some() || !scopes.are_everything() {
-            return self.search_tasks(filter, scopes, page).await;
+            return self.search_tasks(filter, scopes, page, patience).await;
         }
         let conditions = narrowed(filter, scopes, page);
-        self.read(move |c| conditions.select(c, COLUMNS, "tasks", task))
-            .await
+        let found = self.read(move |c| conditions.select(c, COLUMNS, "tasks", task));
+        Ok((found.await?, None))
     }
 
     /// A text, or what a scope holds, is found by reading what it may stand in: in windows of ids, each a read of its own,
@@ -39,19 +44,22 @@ impl Store {
         filter: &TaskFilter,
         scopes: &Scopes,
         page: Page,
-    ) -> Result<Vec<Task>> {
+        patience: Option<Duration>,
+    ) -> Result<(Vec<Task>, Option<TaskId>)> {
         const LAST: &str = "SELECT coalesce(max(id), 0) FROM tasks";
+        let began = Instant::now();
         let last: i64 = self
             .read(|c| c.prepare_cached(LAST)?.query_row([], |row| row.get(0)))
             .await?;
         let limit = page.limit.unwrap_or(u32::MAX) as usize;
+        let width = patience.map_or(WINDOW, |_| SHORT_WINDOW);
         let mut after = page.after.unwrap_or(0).max(0);
         let mut before = page.before.unwrap_or(i64::MAX).min(last + 1);
         let mut found = Vec::new();
         while found.len() < limit && after < before.saturating_sub(1) {
             let (low, high) = match page.order {
-                Order::Asc => (after, before.min(after + WINDOW)),
-                Order::Desc => (after.max(before - WINDOW), before),
+                Order::Asc => (after, before.min(after + width)),
+                Order::Desc => (after.max(before - width), before),
             };
             match page.order {
                 Order::Asc => after = high - 1,
@@ -66,8 +74,16 @@ impl Store {
             let conditions = narrowed(filter, scopes, window);
             let more = self.read(move |c| conditions.select(c, COLUMNS, "tasks", task));
             found.extend(more.await?);
+            let left = found.len() < limit && after < before.saturating_sub(1);
+            if left && patience.is_some_and(|it| began.elapsed() > it) {
+                let reached = match page.order {
+                    Order::Asc => after,
+                    Order::Desc => before,
+                };
+                return Ok((found, Some(TaskId(reached))));
+            }
         }
-        Ok(found)
+        Ok((found, None))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tasks. A state changes on disk only by reading the task, one of its own transitions, and
 //! [`put`], all in one transaction.
 
+mod count;
 mod create;
 mod list;
 mod queue;

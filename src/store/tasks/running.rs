@@ -2,7 +2,7 @@
 
 use super::row::{COLUMNS, task};
 use super::{get, put};
-use crate::domain::{Ending, Instance, RemoteProcess, Result, Task, TaskId};
+use crate::domain::{Ending, Instance, Outcome, RemoteProcess, Result, Task, TaskId};
 use crate::store::fault::Fault;
 use crate::store::{Store, instances, output};
 use rusqlite::{Connection, params};
@@ -136,5 +136,11 @@ fn finish(c: &Connection, id: TaskId, ending: Ending, now: i64) -> Result<Option
     }
     it.finish(ending, now)?;
     put(c, &it)?;
+    let outcome = it.outcome.map_or("", Outcome::as_str);
+    metrics::counter!("wsexec_tasks_ended_total", "state" => it.state.as_str(), "outcome" => outcome)
+        .increment(1);
+    if let (Some(start), Some(end)) = (it.start, it.end) {
+        metrics::histogram!("wsexec_task_seconds").record((end - start) as f64);
+    }
     Ok(Some(it))
 }

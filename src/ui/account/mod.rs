@@ -14,9 +14,10 @@ use crate::domain::{
     Clock as _, Error, Result as Outcome, SecondFactor, Session, SessionId, SystemClock, Token,
     User,
 };
-use crate::http::{Caller, Form};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Actor, Service};
 use crate::ui::filters;
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::http::StatusCode;
 use poem::web::Data;
@@ -35,10 +36,31 @@ struct AccountPage {
     tokens: Vec<Token>,
     now: i64,
     problems: Problems,
+    terminal: Terminal,
+}
+
+/// What can be done with what is one's own from a terminal.
+fn terminal(base: &str, actor: &Actor) -> Terminal {
+    let name = actor.name();
+    Terminal::of(base, actor)
+        .get("List your tokens", "/wsexec/tokens")
+        .or_there(["token", "list"])
+        .delete("Revoke a token", "/wsexec/tokens/1")
+        .or_there(["token", "revoke", "1"])
+        .get("List your sessions", "/wsexec/sessions")
+        .or_there(["session", "list"])
+        .delete("End a session", "/wsexec/sessions/1")
+        .or_there(["session", "end", "1"])
+        .command("Set the password")
+        .or_there(["user", "passwd", name])
 }
 
 impl AccountPage {
-    async fn make(service: &Service, actor: &Actor, problems: Problems) -> Outcome<Self> {
+    async fn make(
+        service: &Service,
+        (actor, base): (&Actor, &str),
+        problems: Problems,
+    ) -> Outcome<Self> {
         Ok(Self {
             shell: Shell::of(actor, Section::Account),
             user: service.own_user(actor).await?,
@@ -48,19 +70,24 @@ impl AccountPage {
             tokens: service.tokens(actor, None).await?,
             now: SystemClock.now(),
             problems,
+            terminal: terminal(base, actor),
         })
     }
 }
 
 #[handler]
-pub async fn show(Caller(actor): Caller, Data(service): Data<&Service>) -> Result<Response> {
-    page::html(&AccountPage::make(service, &actor, Problems::default()).await?)
+pub async fn show(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+) -> Result<Response> {
+    page::html(&AccountPage::make(service, (&actor, &base), Problems::default()).await?)
 }
 
 /// The page with what was wrong in one of its forms.
-async fn show_again(service: &Service, actor: &Actor, error: Error) -> Result<Response> {
+async fn show_again(service: &Service, seat: (&Actor, &str), error: Error) -> Result<Response> {
     let (status, problems): (StatusCode, Problems) = Problems::of(error)?;
-    let page = AccountPage::make(service, actor, problems).await?;
+    let page = AccountPage::make(service, seat, problems).await?;
     page::html_with(status, &page)
 }
 

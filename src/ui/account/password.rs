@@ -1,6 +1,6 @@
 use super::show_again;
 use crate::domain::{Error, Secret};
-use crate::http::{self, Caller, Form};
+use crate::http::{self, BaseUrl, Caller, Form};
 use crate::service::Service;
 use crate::ui::page;
 use poem::web::Data;
@@ -19,13 +19,14 @@ pub struct Typed {
 #[handler]
 pub async fn change(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Form(typed): Form<Typed>,
 ) -> Result<Response> {
     let (old, new) = (Secret::new(typed.old), Secret::new(typed.new));
     if new.expose() != typed.again {
         let differs = Error::field("again", "is not the same as the new password");
-        return show_again(service, &actor, differs).await;
+        return show_again(service, (&actor, &base), differs).await;
     }
     match service.change_own_password(&actor, &old, &new).await {
         Ok(()) => {
@@ -33,6 +34,6 @@ pub async fn change(
             http::clear_session(&mut response);
             Ok(response)
         }
-        Err(error) => show_again(service, &actor, error).await,
+        Err(error) => show_again(service, (&actor, &base), error).await,
     }
 }

@@ -7,10 +7,12 @@ use crate::service::{Action, Actor, Service};
 use crate::ui::filters;
 use crate::ui::form::{Problems, number};
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::Data;
 use poem::{Response, Result, handler};
 use serde::Deserialize;
+use serde_json::json;
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -22,6 +24,7 @@ struct NewPage {
     roles: Vec<Role>,
     most_days: i64,
     problems: Problems,
+    terminal: Terminal,
 }
 
 #[derive(Template)]
@@ -71,7 +74,10 @@ impl Typed {
     }
 }
 
-fn new_page(actor: &Actor, typed: Typed, problems: Problems) -> NewPage {
+fn new_page((actor, base): (&Actor, &str), typed: Typed, problems: Problems) -> NewPage {
+    let body = json!({"name": "nightly", "role": "runner", "expires_in": 30 * DAY});
+    let make = ["token", "create", actor.name(), "nightly"];
+    let limits = ["--role", "runner", "--days", "30"];
     let roles = [Role::Admin, Role::Operator, Role::Runner, Role::Viewer];
     NewPage {
         shell: Shell::of(actor, Section::Account),
@@ -79,18 +85,25 @@ fn new_page(actor: &Actor, typed: Typed, problems: Problems) -> NewPage {
         roles: roles.into_iter().filter(|it| *it >= actor.role()).collect(),
         most_days: TokenRequest::LONGEST / DAY,
         problems,
+        terminal: Terminal::of(base, actor)
+            .send("Make a token", ("POST", "/wsexec/tokens"), &body)
+            .or_there(make.into_iter().chain(limits)),
     }
 }
 
 #[handler]
-pub async fn blank(Caller(actor): Caller, Data(service): Data<&Service>) -> Result<Response> {
+pub async fn blank(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+) -> Result<Response> {
     service.require_confirmed(&actor, Action::OwnAccount)?;
     let typed = Typed {
         role: actor.role().as_str().to_owned(),
         days: (TokenRequest::USUAL / DAY).to_string(),
         ..Typed::default()
     };
-    page::html(&new_page(&actor, typed, Problems::default()))
+    page::html(&new_page((&actor, &base), typed, Problems::default()))
 }
 
 #[handler]
@@ -113,7 +126,7 @@ pub async fn create(
         }),
         Err(error) => {
             let (status, problems) = Problems::of(error)?;
-            page::html_with(status, &new_page(&actor, typed, problems))
+            page::html_with(status, &new_page((&actor, &base), typed, problems))
         }
     }
 }

@@ -3,10 +3,10 @@ use super::typed::Typed;
 use crate::domain::{Identity, IdentityId, IdentityKind, Result as Outcome};
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Actor, Service};
-use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, if_version};
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
@@ -20,7 +20,7 @@ struct EditPage {
     /// As it is.
     now: Identity,
     problems: Problems,
-    curl: Curl,
+    terminal: Terminal,
 }
 
 /// A body of the API that says what the form says, its secret apart.
@@ -42,15 +42,13 @@ impl EditPage {
             host_keys: &now.host_keys,
         };
         let path = format!("/wsexec/identities/{}", now.id);
-        let curl = Curl::get(base, actor.name(), path)
-            .method("PUT")
-            .json(&body);
+        let terminal = Terminal::of(base, actor).send("Change it", ("PUT", path), &body);
         Self {
             shell: Shell::of(actor, Section::Identities),
             typed,
             now,
             problems,
-            curl,
+            terminal,
         }
     }
 }

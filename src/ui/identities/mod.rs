@@ -10,10 +10,10 @@ use super::form::{Problems, if_version};
 use super::page::{self, Section, Shell};
 use crate::domain::{Error, Identity, IdentityId, IdentityKind, Order, Result as Outcome};
 use crate::http::{BaseUrl, Caller, Form};
-use crate::service::{Action, Service};
-use crate::ui::curl::Curl;
+use crate::service::{Action, Actor, Service};
 use crate::ui::filters;
 use crate::ui::paging::{Address, Cursor, Paged, asked};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::http::StatusCode;
 use poem::web::{Data, Path, Query};
@@ -30,7 +30,7 @@ struct ListPage {
     narrowed: bool,
     kinds: [IdentityKind; 3],
     may_change: bool,
-    curl: Curl,
+    terminal: Terminal,
 }
 
 /// What the address of the list asks for, as it was typed.
@@ -69,6 +69,26 @@ struct ShowPage {
     identity: Identity,
     may_change: bool,
     problems: Problems,
+    terminal: Terminal,
+}
+
+impl ShowPage {
+    fn make(actor: &Actor, base: &str, identity: Identity, problems: Problems) -> Self {
+        let path = format!("/wsexec/identities/{}", identity.id);
+        let may_change = actor.may(Action::ManageIdentities);
+        let mut terminal = Terminal::of(base, actor).get("Read it", &path);
+        if may_change {
+            let remove = ["identity", "remove", &identity.name];
+            terminal = terminal.delete("Remove it", &path).or_there(remove);
+        }
+        Self {
+            shell: Shell::of(actor, Section::Identities),
+            identity,
+            may_change,
+            problems,
+            terminal,
+        }
+    }
 }
 
 #[derive(Template)]
@@ -77,6 +97,36 @@ struct NewPage {
     shell: Shell,
     typed: Typed,
     problems: Problems,
+    terminal: Terminal,
+}
+
+impl NewPage {
+    fn make(actor: &Actor, base: &str, typed: Typed, problems: Problems) -> Self {
+        let example = [
+            "--kind",
+            "secret",
+            "--scope",
+            "deploy@web-*",
+            "--file",
+            "FILE",
+        ];
+        let add = ["identity", "add", "prod-db"].into_iter().chain(example);
+        Self {
+            shell: Shell::of(actor, Section::Identities),
+            typed,
+            problems,
+            terminal: Terminal::of(base, actor)
+                .send_file("Add an identity", "/wsexec/identities", "identity.json")
+                .or_there(add)
+                .or_there([
+                    "identity",
+                    "generate",
+                    "deploy-key",
+                    "--scope",
+                    "deploy@web-*",
+                ]),
+        }
+    }
 }
 
 #[handler]
@@ -96,25 +146,29 @@ pub async fn index(
         narrowed: !asked.q.is_empty() || !asked.kind.is_empty(),
         kinds: IdentityKind::ALL,
         may_change: actor.may(Action::ManageIdentities),
-        curl: Curl::get(&base, actor.name(), "/wsexec/identities"),
+        terminal: Terminal::of(&base, &actor)
+            .get("List the identities", "/wsexec/identities")
+            .or_there(["identity", "list"]),
         asked,
     })
 }
 
 #[handler]
-pub async fn blank(Caller(actor): Caller, Data(service): Data<&Service>) -> Result<Response> {
+pub async fn blank(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+) -> Result<Response> {
     // Better asked before a secret is typed than after: it is not kept meanwhile.
     service.require_confirmed(&actor, Action::ManageIdentities)?;
-    page::html(&NewPage {
-        shell: Shell::of(&actor, Section::Identities),
-        typed: Typed::default(),
-        problems: Problems::default(),
-    })
+    let fresh = (Typed::default(), Problems::default());
+    page::html(&NewPage::make(&actor, &base, fresh.0, fresh.1))
 }
 
 #[handler]
 pub async fn create(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Form(typed): Form<Typed>,
 ) -> Result<Response> {
@@ -127,12 +181,7 @@ pub async fn create(
         Ok(made) => Ok(page::see(format!("/identities/{}", made.id))),
         Err(error) => {
             let (status, problems): (StatusCode, Problems) = Problems::of(error)?;
-            let page = NewPage {
-                shell: Shell::of(&actor, Section::Identities),
-                typed,
-                problems,
-            };
-            page::html_with(status, &page)
+            page::html_with(status, &NewPage::make(&actor, &base, typed, problems))
         }
     }
 }
@@ -140,15 +189,17 @@ pub async fn create(
 #[handler]
 pub async fn detail(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Path(id): Path<String>,
 ) -> Result<Response> {
-    page::html(&ShowPage {
-        identity: service.identity(&actor, id_of(&id)?).await?,
-        may_change: actor.may(Action::ManageIdentities),
-        shell: Shell::of(&actor, Section::Identities),
-        problems: Problems::default(),
-    })
+    let identity = service.identity(&actor, id_of(&id)?).await?;
+    page::html(&ShowPage::make(
+        &actor,
+        &base,
+        identity,
+        Problems::default(),
+    ))
 }
 
 /// Which version of an identity was seen.
@@ -161,6 +212,7 @@ pub struct Seen {
 #[handler]
 pub async fn delete(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Path(id): Path<String>,
     Form(seen): Form<Seen>,
@@ -171,13 +223,8 @@ pub async fn delete(
         Err(error) => error,
     };
     let (status, problems): (StatusCode, Problems) = Problems::of(error)?;
-    let page = ShowPage {
-        identity: service.identity(&actor, id).await?,
-        may_change: true,
-        shell: Shell::of(&actor, Section::Identities),
-        problems,
-    };
-    page::html_with(status, &page)
+    let identity = service.identity(&actor, id).await?;
+    page::html_with(status, &ShowPage::make(&actor, &base, identity, problems))
 }
 
 /// The id in a path: what is no id is no identity.

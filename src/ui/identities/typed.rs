@@ -3,6 +3,7 @@ use crate::domain::{
     SecretValues,
 };
 use crate::ui::form::lines;
+use crate::ui::kept;
 use serde::Deserialize;
 
 /// A form as it was typed; what is secret of it is never shown again.
@@ -16,6 +17,8 @@ pub struct Typed {
     pub host_keys: String,
     value: String,
     passphrase: String,
+    /// Names of secrets that were typed and not kept; see [`crate::ui::kept`].
+    dropped: String,
 }
 
 /// What is wrong with a form so far.
@@ -76,6 +79,9 @@ impl Typed {
     /// `Invalid`, naming each field that is wrong.
     pub fn change(&self) -> Result<IdentityChange> {
         let mut wrong = Wrong::default();
+        if let Some(message) = kept::is_missing(&self.dropped, &self.value) {
+            wrong.note("value", message);
+        }
         let change = IdentityChange {
             scope: Some(self.scope(&mut wrong)),
             host_keys: Some(self.host_keys()),

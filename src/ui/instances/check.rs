@@ -1,10 +1,11 @@
 use super::id_of;
-use crate::domain::{Become, BecomeMethod, Check, CheckRequest, Error, Instance};
+use crate::domain::{Become, BecomeMethod, Check, CheckFinding, CheckRequest, Error, Instance};
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::Service;
-use crate::ui::curl::Curl;
 use crate::ui::filters;
+use crate::ui::language;
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
@@ -43,7 +44,21 @@ struct CheckPage {
     user: String,
     become_user: String,
     become_method: String,
-    curl: Curl,
+    terminal: Terminal,
+}
+
+impl CheckPage {
+    /// What was found and what to do about it, which are one text in the catalogue.
+    fn said(&self, finding: &CheckFinding) -> (String, Option<String>) {
+        let Some(advice) = &finding.advice else {
+            return (language::sentence(&finding.detail), None);
+        };
+        let whole = language::sentence(format!("{} {advice}", finding.detail));
+        match whole.split_once(". ") {
+            Some((found, advice)) => (format!("{found}."), Some(advice.to_owned())),
+            None => (whole, None),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -77,9 +92,7 @@ pub async fn try_out(
         }),
     };
     let path = format!("/wsexec/instances/{id}/check");
-    let curl = Curl::get(&base, actor.name(), path)
-        .method("POST")
-        .json(&body);
+    let terminal = Terminal::of(&base, &actor).send("Check it", ("POST", path), &body);
     let request = CheckRequest {
         user: asked.user.clone(),
         become_user,
@@ -89,7 +102,7 @@ pub async fn try_out(
         shell: Shell::of(&actor, Section::Instances),
         instance: service.instance(&actor, id).await?,
         check,
-        curl,
+        terminal,
         user: asked.user,
         become_user: asked.become_user,
         become_method: asked.become_method,

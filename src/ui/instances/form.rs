@@ -5,10 +5,10 @@ use crate::domain::{
 };
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Actor, Service};
-use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, if_version, lines, number, once};
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
@@ -22,7 +22,7 @@ struct EditPage {
     /// The instance as it is; none for a new one.
     now: Option<Instance>,
     problems: Problems,
-    curl: Curl,
+    terminal: Terminal,
 }
 
 /// The form as it was typed.
@@ -164,12 +164,16 @@ struct Seat<'a> {
 
 impl EditPage {
     fn make(seat: &Seat, typed: Typed, now: Option<Instance>, problems: Problems) -> Self {
-        let curl = match &now {
-            None => Curl::get(seat.base, seat.actor.name(), "/wsexec/instances").json(&Body {
-                ip: "192.0.2.10",
-                port: 22,
-                tag: "web server",
-            }),
+        let terminal = Terminal::of(seat.base, seat.actor);
+        let terminal = match &now {
+            None => {
+                let body = Body {
+                    ip: "192.0.2.10",
+                    port: 22,
+                    tag: "web server",
+                };
+                terminal.send("Add an instance", ("POST", "/wsexec/instances"), &body)
+            }
             Some(instance) => {
                 let path = format!("/wsexec/instances/{}", instance.id);
                 let body = Body {
@@ -177,9 +181,7 @@ impl EditPage {
                     port: instance.port,
                     tag: &instance.tag,
                 };
-                Curl::get(seat.base, seat.actor.name(), path)
-                    .method("PUT")
-                    .json(&body)
+                terminal.send("Change it", ("PUT", path), &body)
             }
         };
         Self {
@@ -187,7 +189,7 @@ impl EditPage {
             typed,
             now,
             problems,
-            curl,
+            terminal,
         }
     }
 }

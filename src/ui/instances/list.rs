@@ -3,10 +3,10 @@ use crate::domain::{
 };
 use crate::http::{BaseUrl, Caller};
 use crate::service::{Action, Service};
-use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::page::{self, Section, Shell};
 use crate::ui::paging::{Address, Cursor, Paged, asked, given};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
@@ -21,7 +21,7 @@ struct ListPage {
     narrowed: bool,
     states: [InstanceState; 2],
     may_manage: bool,
-    curl: Curl,
+    terminal: Terminal,
 }
 
 /// What the address asks for, as it was typed.
@@ -92,7 +92,7 @@ pub async fn index(
     page::html(&ListPage {
         shell: Shell::of(&actor, Section::Instances),
         paged,
-        curl: Curl::get(&base, actor.name(), same),
+        terminal: Terminal::of(&base, &actor).get("List these instances", same),
         states: [InstanceState::Active, InstanceState::Deactivate],
         may_manage: actor.may(Action::ManageInstances),
         narrowed: asked.narrowing().iter().any(|(_, value)| !value.is_empty()),

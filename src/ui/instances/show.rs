@@ -4,16 +4,17 @@ use crate::domain::{
     HostKeyEvent, Instance, InstanceChange, InstanceState, Order, Page, RevokedKey, TaskFilter,
 };
 use crate::http::{BaseUrl, Caller, Form};
-use crate::service::{Action, Service};
-use crate::ui::curl::Curl;
+use crate::service::{Action, Actor, Service};
 use crate::ui::filters;
 use crate::ui::form::if_version;
 use crate::ui::page::{self, Section, Shell};
 use crate::ui::tasks::{Row, rows};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
 const LATEST: u32 = 20;
 
@@ -22,8 +23,7 @@ const LATEST: u32 = 20;
 struct ShowPage {
     shell: Shell,
     rows: Vec<Row>,
-    read: Curl,
-    toggle: Curl,
+    terminal: Terminal,
     /// The user to check with: the one of the latest task here.
     user: String,
     instance: Instance,
@@ -51,9 +51,34 @@ impl ShowPage {
     }
 }
 
-#[derive(Serialize)]
-struct State {
-    state: &'static str,
+/// What can be done to an instance from a terminal.
+fn terminal(with: Terminal, actor: &Actor, instance: &Instance) -> Terminal {
+    let path = format!("/wsexec/instances/{}", instance.id);
+    let mut with = with.get("Read this instance", &path);
+    if actor.may(Action::ManageInstances) {
+        let (does, other) = match instance.state {
+            InstanceState::Active => ("Deactivate it", InstanceState::Deactivate),
+            InstanceState::Deactivate => ("Activate it", InstanceState::Active),
+        };
+        let body = json!({"state": other.as_str()});
+        with = with.send(does, ("PUT", &path), &body);
+    }
+    if actor.may(Action::ReviewHostKeys) {
+        let review = format!("{path}/host_key");
+        with = with.get("Read its host key", &review);
+        if let (Some(shown), None) = (&instance.shown_key, &instance.host_key) {
+            let body = json!({"action": "approve", "fingerprint": shown.key.fingerprint});
+            with = with.send("Approve the key shown", ("PUT", &review), &body);
+        }
+    }
+    if actor.may(Action::RunTasks) {
+        let body = json!({"user": "deploy"});
+        with = with.send("Check it", ("POST", format!("{path}/check")), &body);
+    }
+    if actor.may(Action::ManageInstances) {
+        with = with.delete("Delete it", &path);
+    }
+    with
 }
 
 #[handler]
@@ -73,13 +98,9 @@ pub async fn detail(
         order: Order::Desc,
         ..Page::default()
     };
-    let tasks = service.tasks(&actor, &here, page).await?;
-    let other = match instance.state {
-        InstanceState::Active => InstanceState::Deactivate,
-        InstanceState::Deactivate => InstanceState::Active,
-    };
+    let (tasks, _) = service.tasks_soon(&actor, &here, page).await?;
     let key = service.host_key(&actor, instance.id).await?;
-    let path = format!("/wsexec/instances/{}", instance.id);
+    let terminal = terminal(Terminal::of(&base, &actor), &actor, &instance);
     page::html(&ShowPage {
         shell: Shell::of(&actor, Section::Instances),
         user: tasks
@@ -91,12 +112,7 @@ pub async fn detail(
         may_review: actor.may(Action::ReviewHostKeys),
         revoked: key.revoked,
         history: key.history,
-        read: Curl::get(&base, actor.name(), &path),
-        toggle: Curl::get(&base, actor.name(), &path)
-            .method("PUT")
-            .json(&State {
-                state: other.as_str(),
-            }),
+        terminal,
         instance,
     })
 }

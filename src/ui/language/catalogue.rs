@@ -8,8 +8,10 @@ pub(super) static FRENCH: LazyLock<Catalogue> =
 /// A key with fewer letters than this around its values would be found in what is no sentence of
 /// ours.
 const LETTERS: usize = 6;
-/// Sentences stand within sentences, at most so deep.
-const DEPTH: usize = 4;
+/// Sentences stand within sentences and behind one another, at most so deep.
+const DEPTH: usize = 6;
+/// The most places that are tried to divide sentences at.
+const SENTENCES: usize = 12;
 
 /// What a language has for each key.
 pub(super) struct Catalogue {
@@ -104,6 +106,24 @@ impl Catalogue {
         if depth == 0 {
             return None;
         }
+        self.one_by_one(said, depth)
+            .or_else(|| self.filled_in(said, depth))
+    }
+
+    /// What stands for several sentences, each of which is known.
+    fn one_by_one(&self, said: &str, depth: usize) -> Option<String> {
+        said.match_indices(". ")
+            .take(SENTENCES)
+            .find_map(|(at, _)| {
+                let (first, rest) = (&said[..=at], &said[at + 2..]);
+                let plain = self.plain(first).map(str::to_owned);
+                let first = plain.or_else(|| self.filled_in(first, depth))?;
+                Some(format!("{first} {}", self.within(rest, depth - 1)?))
+            })
+    }
+
+    /// What stands for a key whose values are filled in.
+    fn filled_in(&self, said: &str, depth: usize) -> Option<String> {
         let mut found = self
             .patterns
             .iter()
@@ -204,6 +224,16 @@ msgstr[1] "{} tâches"
             Some("Il s'est terminé. La tâche 7 ne peut pas être annulée : elle est DONE.")
         );
         assert_eq!(catalogue.sentence("Task 7 is done."), None);
+        assert_eq!(
+            catalogue
+                .sentence(
+                    "Task 7 is DONE and cannot be cancelled. It exited by itself. Why: a b. c."
+                )
+                .as_deref(),
+            Some(
+                "La tâche 7 ne peut pas être annulée : elle est DONE. Il s'est terminé. Why: a b. c."
+            )
+        );
         assert_eq!(catalogue.counted("{} tasks", 1), Some("{} tâche"));
         assert_eq!(catalogue.counted("{} tasks", 2), Some("{} tâches"));
     }

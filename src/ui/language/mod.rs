@@ -52,6 +52,11 @@ impl Language {
         }
     }
 
+    /// Has all that is written by a future be in this language.
+    pub async fn speak<F: Future>(self, written: F) -> F::Output {
+        CURRENT.scope(self, written).await
+    }
+
     fn of_tag(tag: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.tag() == tag)
     }
@@ -67,9 +72,7 @@ pub async fn chosen<E: Endpoint>(pages: Arc<E>, request: Request) -> Result<Resp
     let wanted = http::languages(&request);
     let language = wanted.iter().find_map(|tag| Language::of_tag(tag));
     let answer = async { Ok(pages.call(request).await?.into_response()) };
-    CURRENT
-        .scope(language.unwrap_or(Language::English), answer)
-        .await
+    language.unwrap_or(Language::English).speak(answer).await
 }
 
 /// The form of the footer.

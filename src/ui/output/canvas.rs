@@ -3,6 +3,7 @@
 use super::ansi::{self, Painter, Run};
 use super::rows::{Content, Row};
 use crate::domain::{Error, Result, Stream};
+use crate::ui::language;
 use aho_corasick::AhoCorasick;
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -126,7 +127,8 @@ impl Canvas {
                 ansi::write(&runs, &marked, html);
             }
             Content::Gap(bytes) => {
-                let _ = write!(html, "[{bytes} bytes are left out here]");
+                let gap = language::of("[{} bytes are left out here]").with(bytes);
+                let _ = write!(html, "{gap}");
             }
         }
         html.push_str("\n</span>");

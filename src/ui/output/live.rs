@@ -6,6 +6,7 @@ use super::window::{lead_in, read_on, take};
 use crate::domain::{Error, Result, Stream};
 use crate::http::{Caller, server_sent};
 use crate::service::{Came, Follow, Kept, Piece, Place, Service, View};
+use crate::ui::language::Language;
 use crate::ui::tasks::id_of;
 use bytes::Bytes;
 use futures_util::stream;
@@ -68,8 +69,9 @@ pub async fn follow(
     for view in views {
         live.open(view, from).await?;
     }
-    let told = stream::try_unfold(live, |mut live| async move {
-        let told = live.next().await?;
+    let language = Language::current();
+    let told = stream::try_unfold(live, move |mut live| async move {
+        let told = language.speak(live.next()).await?;
         Ok::<_, Error>(told.map(|told| (told, live)))
     });
     Ok(server_sent(told))

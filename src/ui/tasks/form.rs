@@ -1,37 +1,43 @@
 use super::how::How;
+use super::pick::Place;
+use super::post::post;
+use super::review::ReviewPage;
 use super::{id_of, secrets};
 use crate::domain::{
-    Error, Field, Instance, InstanceFilter, InstanceId, InstanceState, NewTask, Page,
-    Result as Outcome, random_token,
+    Error, Field, Instance, InstanceFilter, InstanceId, InstanceState, NewTask, Order, Page,
+    Result as Outcome, TaskFilter, random_token,
 };
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Actor, Service};
-use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, lines, number, once};
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::http::StatusCode;
 use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-/// The most instances that the form offers to choose from; past that an id is typed.
+/// The most instances that are offered while somebody types; others are found all the same.
 const OFFERED: u32 = 200;
+/// How many of the last tasks are looked through for the user that somebody ran them as.
+const REMEMBERED: u32 = 50;
 
 #[derive(Template)]
 #[template(path = "pages/tasks/edit.html")]
 struct NewPage {
     shell: Shell,
     typed: Typed,
-    /// None where there are too many to choose from.
-    offered: Option<Vec<Instance>>,
+    offered: Vec<Instance>,
+    /// What the typed instance can mean, where that is more than one.
+    choices: Vec<Instance>,
     problems: Problems,
     /// Identities that secrets may be taken of, to choose from.
     secrets: Vec<String>,
     /// What of the task to run again is not in the form.
     missing: Option<String>,
-    curl: Curl,
+    terminal: Terminal,
 }
 
 /// The form as it was typed.
@@ -39,7 +45,11 @@ struct NewPage {
 #[serde(default)]
 pub struct Typed {
     key: String,
+    /// What is to happen: `review`, `change` after that, or else it runs.
+    step: String,
     instance: String,
+    /// The id of what was chosen of several that the typed instance can mean.
+    pick: String,
     user: String,
     name: String,
     script: String,
@@ -59,16 +69,25 @@ pub struct Begin {
 }
 
 impl Typed {
-    fn new_task(&self) -> Outcome<NewTask> {
+    async fn place(&self, service: &Service, actor: &Actor) -> Outcome<Place> {
+        let chosen = match self.pick.as_str() {
+            "" => &self.instance,
+            pick => pick,
+        };
+        Place::of(service, actor, chosen).await
+    }
+
+    fn new_task(&self, place: &Place) -> Outcome<NewTask> {
         let mut wrong = Vec::new();
         let mut note = |field, message: String| wrong.push(Field { field, message });
-        let instance = number(&self.instance).unwrap_or_else(|message| {
-            note("instance".into(), message);
-            Some(0)
-        });
-        if instance.is_none() {
-            note("instance".into(), "must be chosen".into());
-        }
+        let instance = match place {
+            Place::One(instance) => instance.id,
+            Place::Unseen(id) => *id,
+            Place::Unclear(message, _) => {
+                note("instance".into(), (*message).into());
+                InstanceId::default()
+            }
+        };
         let timeout = number(&self.timeout).unwrap_or_else(|message| {
             note("timeout".into(), message);
             None
@@ -76,7 +95,7 @@ impl Typed {
         let mut new = NewTask {
             name: self.name.clone(),
             tag: lines(&self.tag),
-            instance: InstanceId(instance.unwrap_or_default()),
+            instance,
             script: lines(&self.script),
             user: self.user.trim().to_owned(),
             timeout,
@@ -94,30 +113,20 @@ impl Typed {
         }
     }
 
-    fn says(&self) -> Vec<&str> {
-        let Self {
-            instance,
-            user,
-            name,
-            script,
-            tag,
-            timeout,
-            how,
-            key: _,
-        } = self;
-        let mut says: Vec<&str> = vec![instance, user, name, script, tag, timeout];
-        says.extend(how.says());
-        says
+    /// The fields that say what is to run, with what was typed, and the key that goes with them.
+    pub fn fields(&self) -> Vec<(String, &str)> {
+        let alone: [(&str, &str); 7] = [
+            ("key", &self.key),
+            ("instance", &self.instance),
+            ("user", &self.user),
+            ("name", &self.name),
+            ("script", &self.script),
+            ("tag", &self.tag),
+            ("timeout", &self.timeout),
+        ];
+        let alone = alone.map(|(name, value)| (name.to_owned(), value));
+        alone.into_iter().chain(self.how.fields()).collect()
     }
-}
-
-/// A body of the API that stands for this form: with what was typed, or an example.
-#[derive(Serialize)]
-struct Body<'a> {
-    instance: i64,
-    user: &'a str,
-    name: &'a str,
-    script: &'a str,
 }
 
 impl NewPage {
@@ -128,25 +137,31 @@ impl NewPage {
         typed: Typed,
         problems: Problems,
     ) -> Outcome<Self> {
+        let choices = match typed.place(service, actor).await? {
+            Place::Unclear(_, choices) => choices,
+            Place::One(_) | Place::Unseen(_) => Vec::new(),
+        };
         let active = InstanceFilter {
             state: Some(InstanceState::Active),
             ..InstanceFilter::default()
         };
         let page = Page {
-            limit: Some(OFFERED + 1),
+            limit: Some(OFFERED),
             ..Page::default()
         };
         let offered = service.instances(actor, &active, page).await?;
-        let example = Body {
-            instance: offered.first().map_or(1, |instance| instance.id.0),
-            user: "deploy",
-            name: "Uptime",
-            script: "uptime",
+        let example = NewTask {
+            instance: offered.first().map_or(InstanceId(1), |it| it.id),
+            user: "deploy".to_owned(),
+            name: "Uptime".to_owned(),
+            script: "uptime".to_owned(),
+            ..NewTask::default()
         };
         Ok(Self {
             shell: Shell::of(actor, Section::Tasks),
-            curl: Curl::get(base, actor.name(), "/wsexec/tasks").json(&example),
-            offered: Some(offered).filter(|all| all.len() <= OFFERED as usize),
+            terminal: post(Terminal::of(base, actor), "Post a task", &example),
+            offered,
+            choices,
             typed,
             problems,
             secrets: secrets::offered(service, actor).await?,
@@ -179,10 +194,19 @@ pub async fn blank(
         typed.tag = task.tag;
         typed.timeout = task.timeout.map(|t| t.to_string()).unwrap_or_default();
     }
+    if let Place::One(instance) = typed.place(service, &actor).await? {
+        if typed.user.is_empty() {
+            typed.user = remembered(service, &actor, Some(instance.id)).await?;
+        }
+        typed.instance = named(service, &actor, &instance).await?;
+    } else if typed.user.is_empty() {
+        typed.user = remembered(service, &actor, None).await?;
+    }
     let page = NewPage::make(service, &actor, &base, typed, Problems::default()).await?;
     page::html(&NewPage { missing, ..page })
 }
 
+/// Makes the task, or shows what it would do, or the form again.
 #[handler]
 pub async fn create(
     Caller(actor): Caller,
@@ -190,11 +214,12 @@ pub async fn create(
     Data(service): Data<&Service>,
     Form(mut typed): Form<Typed>,
 ) -> Result<Response> {
-    let error = match post(service, &actor, &typed).await {
-        Ok(path) => return Ok(page::see(path)),
-        Err(error) => error,
+    actor.require(Action::RunTasks)?;
+    let (status, problems) = match step(service, (&actor, &base), &mut typed).await {
+        Ok(Some(response)) => return response,
+        Ok(None) => (StatusCode::OK, Problems::default()),
+        Err(error) => Problems::of(error)?,
     };
-    let (status, problems): (StatusCode, Problems) = Problems::of(error)?;
     if matches!(problems.general, Some(Problem::Reused)) {
         random_token().expose().clone_into(&mut typed.key);
     }
@@ -202,9 +227,61 @@ pub async fn create(
     page::html_with(status, &page)
 }
 
-async fn post(service: &Service, actor: &Actor, typed: &Typed) -> Outcome<String> {
-    let new = typed.new_task()?;
-    let key = once(&typed.key, &typed.says())?;
+/// What a step answers; nothing where the form is wanted again.
+async fn step(
+    service: &Service,
+    (actor, base): (&Actor, &str),
+    typed: &mut Typed,
+) -> Outcome<Option<Result<Response>>> {
+    let place = typed.place(service, actor).await?;
+    if typed.step == "change" {
+        if let Place::One(instance) = place {
+            typed.instance = named(service, actor, &instance).await?;
+        }
+        typed.pick.clear();
+        return Ok(None);
+    }
+    let new = typed.new_task(&place)?;
+    if typed.step == "review"
+        && let Place::One(instance) = place
+    {
+        let page = ReviewPage::of(service, (actor, base), typed, (new, *instance)).await?;
+        return Ok(Some(page::html(&page)));
+    }
+    let fields = typed.fields();
+    let mut says: Vec<&str> = fields.iter().skip(1).map(|(_, value)| *value).collect();
+    says.push(&typed.pick);
+    let key = once(&typed.key, &says)?;
     let task = service.create_task(actor, new, Some(key)).await?;
-    Ok(format!("/tasks/{}", task.id))
+    Ok(Some(Ok(page::see(format!("/tasks/{}", task.id)))))
+}
+
+/// What stands for an instance in the field: its address, or its id where that is another's too.
+async fn named(service: &Service, actor: &Actor, instance: &Instance) -> Outcome<String> {
+    let address = instance.address();
+    Ok(match Place::of(service, actor, &address).await? {
+        Place::One(it) if it.id == instance.id => address,
+        _ => instance.id.to_string(),
+    })
+}
+
+/// The user that somebody last ran a task as, on an instance or anywhere; empty where that is not
+/// among the last ones.
+async fn remembered(
+    service: &Service,
+    actor: &Actor,
+    instance: Option<InstanceId>,
+) -> Outcome<String> {
+    let filter = TaskFilter {
+        instance,
+        ..TaskFilter::default()
+    };
+    let page = Page {
+        limit: Some(REMEMBERED),
+        order: Order::Desc,
+        ..Page::default()
+    };
+    let (tasks, _) = service.tasks_soon(actor, &filter, page).await?;
+    let own = tasks.into_iter().find(|it| it.created_by == actor.name());
+    Ok(own.map_or_else(String::new, |it| it.user))
 }

@@ -112,69 +112,26 @@ impl How {
 
     /// Whether nothing is put around the script.
     pub fn is_plain(&self) -> bool {
-        let mut rest = self.says().into_iter().skip(1);
-        self.mode != Mode::Detached.as_str() && rest.all(str::is_empty)
+        let mut rest = self.fields().into_iter().skip(1);
+        self.mode != Mode::Detached.as_str() && rest.all(|(_, value)| value.is_empty())
     }
 
-    /// All of it, for what makes a form that is sent twice one request.
-    pub fn says(&self) -> Vec<&str> {
-        let alone: [&str; 11] = [
-            &self.mode,
-            &self.env,
-            &self.cwd,
-            &self.stdin,
-            &self.interpreter,
-            &self.become_method,
-            &self.become_user,
-            &self.become_password,
-            &self.pty,
-            &self.retries,
-            &self.retry_delay,
+    /// The fields, with what was typed.
+    pub fn fields(&self) -> Vec<(String, &str)> {
+        let alone: [(&str, &str); 11] = [
+            ("mode", &self.mode),
+            ("env", &self.env),
+            ("cwd", &self.cwd),
+            ("stdin", &self.stdin),
+            ("interpreter", &self.interpreter),
+            ("become_method", &self.become_method),
+            ("become_user", &self.become_user),
+            ("become_password", &self.become_password),
+            ("pty", &self.pty),
+            ("retries", &self.retries),
+            ("retry_delay", &self.retry_delay),
         ];
-        alone.into_iter().chain(self.secrets.says()).collect()
+        let alone = alone.map(|(name, value)| (name.to_owned(), value));
+        alone.into_iter().chain(self.secrets.fields()).collect()
     }
-}
-
-/// The members of a body of the API that say how a task was run; none where its standard input
-/// would have to be among them.
-pub fn members(task: &Task) -> Option<serde_json::Map<String, serde_json::Value>> {
-    if task.stdin_bytes > 0 {
-        return None;
-    }
-    let launch = &task.launch;
-    let mut members = serde_json::Map::new();
-    let mut put = |name: &str, value: serde_json::Value, is_default: bool| {
-        if !is_default {
-            members.insert(name.into(), value);
-        }
-    };
-    let env: serde_json::Map<_, _> = launch
-        .env
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone().into()))
-        .collect();
-    put("timeout", task.timeout.into(), task.timeout.is_none());
-    let attached = task.mode == Mode::Attached;
-    put("mode", task.mode.as_str().into(), attached);
-    put("env", env.into(), launch.env.is_empty());
-    let secrets = task.secrets.iter().cloned();
-    let secrets: serde_json::Map<_, _> = secrets.map(|(name, it)| (name, it.into())).collect();
-    let none = secrets.is_empty();
-    put("secrets", secrets.into(), none);
-    put("cwd", launch.cwd.clone().into(), launch.cwd.is_none());
-    let interpreter = launch.interpreter.clone();
-    let none = interpreter.is_none();
-    put("interpreter", interpreter.into(), none);
-    if let Some(it) = &launch.become_user {
-        let mut other = serde_json::json!({"user": it.user, "method": it.method.as_str()});
-        if let Some(password) = &it.password {
-            other["password"] = password.clone().into();
-        }
-        put("become", other, false);
-    }
-    put("pty", launch.pty.into(), !launch.pty);
-    put("retries", task.retries.into(), task.retries == 0);
-    let delay = task.retry_delay;
-    put("retry_delay", delay.into(), task.retries == 0);
-    Some(members)
 }

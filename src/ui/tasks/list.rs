@@ -2,10 +2,10 @@ use super::{Row, rows};
 use crate::domain::{ApprovalState, InstanceId, Order, Result as Outcome, State, TaskFilter};
 use crate::http::{BaseUrl, Caller};
 use crate::service::{Action, Service};
-use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::page::{self, Section, Shell};
 use crate::ui::paging::{Address, Cursor, Paged, asked, given};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
@@ -20,7 +20,7 @@ struct ListPage {
     narrowed: bool,
     states: [State; 4],
     approvals: [ApprovalState; 5],
-    curl: Curl,
+    terminal: Terminal,
     may_run: bool,
 }
 
@@ -107,13 +107,14 @@ pub async fn index(
 ) -> Result<Response> {
     let turn = asked.cursor.turn(Order::Desc)?;
     let (filter, page) = (asked.filter()?, turn.page()?);
-    let tasks = service.tasks(&actor, &filter, page);
-    let mut paged = turn.paged(tasks.await?, &asked.address(), |it| it.id.to_string());
+    let (tasks, reached) = service.tasks_soon(&actor, &filter, page).await?;
+    let found = (tasks, reached.map(|it| it.to_string()));
+    let mut paged = turn.paged_to(found, &asked.address(), |it| it.id.to_string());
     let tasks = std::mem::take(&mut paged.rows);
     page::html(&ListPage {
         shell: Shell::of(&actor, Section::Tasks),
         paged: paged.with(rows(service, &actor, tasks).await?),
-        curl: Curl::get(&base, actor.name(), asked.api()),
+        terminal: Terminal::of(&base, &actor).get("List these tasks", asked.api()),
         states: State::ALL,
         approvals: ApprovalState::ALL,
         may_run: actor.may(Action::RunTasks),

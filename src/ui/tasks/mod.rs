@@ -6,6 +6,9 @@ mod diff;
 mod form;
 mod how;
 mod list;
+mod pick;
+mod post;
+mod review;
 mod secrets;
 mod show;
 

@@ -78,13 +78,14 @@ impl Rows {
             .collect()
     }
 
-    /// All that was typed.
-    pub fn says(&self) -> impl Iterator<Item = &str> {
-        let both = |row| {
-            let Row { name, identity }: &Row = row;
-            [name.as_str(), identity.as_str()]
-        };
-        self.0.iter().flat_map(both)
+    /// The fields, with what was typed.
+    pub fn fields(&self) -> impl Iterator<Item = (String, &str)> {
+        self.numbered().flat_map(|(number, row)| {
+            [
+                (format!("secret_{number}"), row.name.as_str()),
+                (format!("identity_{number}"), row.identity.as_str()),
+            ]
+        })
     }
 }
 

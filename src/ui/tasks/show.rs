@@ -1,21 +1,21 @@
-use super::{Look, how, id_of, instance_if_there};
-use crate::domain::{Clock as _, Instance, State, Stream, SystemClock, Task, TaskId, random_token};
+use super::post::post;
+use super::{Look, id_of, instance_if_there};
+use crate::domain::{
+    Clock as _, Instance, NewTask, State, Stream, SystemClock, Task, TaskId, random_token,
+};
 use crate::http::{BaseUrl, Caller, Form};
-use crate::service::{Action, Service, TaskUpdate};
-use crate::ui::curl::Curl;
+use crate::service::{Action, Actor, Service, TaskUpdate};
 use crate::ui::filters;
 use crate::ui::form::{Empty, if_version, once};
 use crate::ui::output::{Asked, Output, Taste};
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::http::HeaderMap;
 use poem::web::{Data, Path, Query};
 use poem::{Response, Result, handler};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-
-/// The longest script that the curl line repeats, in bytes.
-const REPEATED: usize = 4_000;
+use serde::Deserialize;
+use serde_json::json;
 
 #[derive(Template)]
 #[template(path = "pages/tasks/show.html")]
@@ -26,7 +26,7 @@ struct ShowPage {
     duration: Option<i64>,
     output: Output,
     key: String,
-    curls: Curls,
+    terminal: Terminal,
     task: Task,
     /// Whether its end, or its removal, is theirs to ask for.
     may_change: bool,
@@ -36,52 +36,26 @@ struct ShowPage {
     good: Option<TaskId>,
 }
 
-/// What can be done with curl to this task.
-struct Curls {
-    read: Curl,
-    cancel: Curl,
-    /// None where the script, or what it reads, is too long for a line.
-    again: Option<Curl>,
-}
-
-#[derive(Serialize)]
-struct Cancel {
-    state: &'static str,
-}
-
-#[derive(Serialize)]
-struct Again<'a> {
-    instance: i64,
-    user: &'a str,
-    name: &'a str,
-    script: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    tag: &'a str,
-    #[serde(flatten)]
-    how: Map<String, Value>,
-}
-
-impl Curls {
-    fn of(base: &str, user: &str, task: &Task) -> Self {
-        let path = format!("/wsexec/tasks/{}", task.id);
-        let again = how::members(task).map(|how| Again {
-            instance: task.instance.0,
-            user: &task.user,
-            name: &task.name,
-            script: &task.script,
-            tag: &task.tag,
-            how,
-        });
-        Self {
-            read: Curl::get(base, user, &path),
-            cancel: Curl::get(base, user, &path).method("PUT").json(&Cancel {
-                state: State::Abort.as_str(),
-            }),
-            again: again
-                .filter(|_| task.script.len() + task.tag.len() <= REPEATED)
-                .map(|again| Curl::get(base, user, "/wsexec/tasks").json(&again)),
-        }
+/// What can be done to a task from a terminal.
+fn terminal(with: Terminal, service: &Service, actor: &Actor, task: &Task) -> Terminal {
+    let path = format!("/wsexec/tasks/{}", task.id);
+    let mut with = with.get("Read this task", &path);
+    if service.may_decide(actor, task) {
+        let body = json!({"decision": "approve", "comment": "reviewed"});
+        with = with.send("Approve it", ("PUT", format!("{path}/approval")), &body);
     }
+    if actor.may_change(task) {
+        with = if task.state.has_ended() {
+            with.delete("Delete it", &path)
+        } else {
+            let body = json!({"state": State::Abort.as_str()});
+            with.send("Cancel it", ("PUT", &path), &body)
+        };
+    }
+    if actor.may(Action::RunTasks) && task.stdin_bytes == 0 {
+        with = post(with, "Run it again", &NewTask::again(task.clone(), None));
+    }
+    with
 }
 
 #[handler]
@@ -107,7 +81,7 @@ pub async fn detail(
         duration: task.duration(SystemClock.now()),
         output,
         key: random_token().expose().to_owned(),
-        curls: Curls::of(&base, actor.name(), &task),
+        terminal: terminal(Terminal::of(&base, &actor), service, &actor, &task),
         may_change: actor.may_change(&task),
         may_run: actor.may(Action::RunTasks),
         may_decide: service.may_decide(&actor, &task),

@@ -3,16 +3,19 @@ use crate::domain::{
     Clock as _, Error, Field, NewUser, Result as Outcome, Role, Scope, Secret, Session,
     SystemClock, Token, User, UserChange, UserId,
 };
-use crate::http::{Caller, Form};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Actor, Service};
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, if_version};
+use crate::ui::kept;
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::http::StatusCode;
 use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
 use serde::Deserialize;
+use serde_json::json;
 
 const ROLES: [Role; 4] = [Role::Admin, Role::Operator, Role::Runner, Role::Viewer];
 
@@ -23,6 +26,22 @@ struct NewPage {
     typed: Typed,
     roles: [Role; 4],
     problems: Problems,
+    terminal: Terminal,
+}
+
+impl NewPage {
+    fn make(actor: &Actor, base: &str, typed: Typed, problems: Problems) -> Self {
+        let add = ["user", "add", "olga", "--role", "operator"];
+        Self {
+            shell: Shell::of(actor, Section::Users),
+            typed,
+            roles: ROLES,
+            problems,
+            terminal: Terminal::of(base, actor)
+                .send_file("Add a user", "/wsexec/users", "user.json")
+                .or_there(add.into_iter().chain(["--scope", "deploy@web-*"])),
+        }
+    }
 }
 
 #[derive(Template)]
@@ -38,6 +57,29 @@ struct ShowPage {
     tokens: Vec<Token>,
     now: i64,
     problems: Problems,
+    terminal: Terminal,
+}
+
+/// What can be done to a user from a terminal.
+fn terminal(with: Terminal, user: &User) -> Terminal {
+    let path = format!("/wsexec/users/{}", user.id);
+    let name = user.name.as_str();
+    let (role, rules) = (user.role.as_str(), user.scope.rules());
+    let body = json!({"role": role, "scope": rules, "disabled": user.disabled});
+    let login = if user.disabled {
+        "--disable"
+    } else {
+        "--enable"
+    };
+    let change = ["user", "change", name, "--role", role, login];
+    let scope = rules.iter().flat_map(|it| ["--scope", it]);
+    with.get("Read this user", &path)
+        .send("Change it", ("PUT", &path), &body)
+        .or_there(change.into_iter().chain(scope))
+        .command("Set the password")
+        .or_there(["user", "passwd", name])
+        .delete("Remove it", &path)
+        .or_there(["user", "remove", name])
 }
 
 /// The form as it was typed; but a password is never shown again.
@@ -51,6 +93,8 @@ pub struct Typed {
     password: String,
     subject: String,
     version: String,
+    /// Names of secrets that were typed and not kept; see [`crate::ui::kept`].
+    dropped: String,
 }
 
 impl Typed {
@@ -63,6 +107,7 @@ impl Typed {
             password: String::new(),
             subject: user.subject.clone().unwrap_or_default(),
             version: user.version.to_string(),
+            dropped: String::new(),
         }
     }
 
@@ -90,6 +135,9 @@ impl Typed {
 
     fn new_user(&self) -> Outcome<NewUser> {
         let (role, scope) = self.rights()?;
+        if let Some(message) = kept::is_missing(&self.dropped, &self.password) {
+            return Err(Error::field("password", message));
+        }
         Ok(NewUser {
             name: self.name.trim().to_owned(),
             role,
@@ -122,7 +170,7 @@ impl ShowPage {
 
     async fn make(
         service: &Service,
-        actor: &Actor,
+        (actor, base): (&Actor, &str),
         id: UserId,
         (typed, problems): (Option<Typed>, Problems),
     ) -> Outcome<Self> {
@@ -136,28 +184,30 @@ impl ShowPage {
             tokens: service.tokens(actor, Some(id)).await?,
             now: SystemClock.now(),
             problems,
+            terminal: terminal(Terminal::of(base, actor), &user),
             user,
         })
     }
 }
 
 #[handler]
-pub async fn blank(Caller(actor): Caller, Data(service): Data<&Service>) -> Result<Response> {
+pub async fn blank(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+) -> Result<Response> {
     service.require_confirmed(&actor, Action::ManageUsers)?;
-    page::html(&NewPage {
-        shell: Shell::of(&actor, Section::Users),
-        typed: Typed {
-            role: Role::Runner.as_str().to_owned(),
-            ..Typed::default()
-        },
-        roles: ROLES,
-        problems: Problems::default(),
-    })
+    let typed = Typed {
+        role: Role::Runner.as_str().to_owned(),
+        ..Typed::default()
+    };
+    page::html(&NewPage::make(&actor, &base, typed, Problems::default()))
 }
 
 #[handler]
 pub async fn create(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Form(typed): Form<Typed>,
 ) -> Result<Response> {
@@ -169,13 +219,7 @@ pub async fn create(
         Ok(user) => Ok(page::see(format!("/users/{}", user.id))),
         Err(error) => {
             let (status, problems): (StatusCode, Problems) = Problems::of(error)?;
-            let page = NewPage {
-                shell: Shell::of(&actor, Section::Users),
-                typed,
-                roles: ROLES,
-                problems,
-            };
-            page::html_with(status, &page)
+            page::html_with(status, &NewPage::make(&actor, &base, typed, problems))
         }
     }
 }
@@ -183,18 +227,20 @@ pub async fn create(
 #[handler]
 pub async fn detail(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Path(id): Path<String>,
 ) -> Result<Response> {
     // Its forms are dangerous: better asked before they are filled in than after.
     service.require_confirmed(&actor, Action::ManageUsers)?;
     let fresh = (None, Problems::default());
-    page::html(&ShowPage::make(service, &actor, id_of(&id)?, fresh).await?)
+    page::html(&ShowPage::make(service, (&actor, &base), id_of(&id)?, fresh).await?)
 }
 
 #[handler]
 pub async fn save(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Path(id): Path<String>,
     Form(mut typed): Form<Typed>,
@@ -216,18 +262,18 @@ pub async fn save(
     if matches!(problems.general, Some(Problem::Changed)) {
         typed.version = now.version.to_string();
     }
-    let page = ShowPage::make(service, &actor, id, (Some(typed), problems)).await?;
+    let page = ShowPage::make(service, (&actor, &base), id, (Some(typed), problems)).await?;
     page::html_with(status, &page)
 }
 
 /// The user's page with what was wrong in one of its small forms.
 pub async fn show_again(
     service: &Service,
-    actor: &Actor,
+    seat: (&Actor, &str),
     id: UserId,
     error: Error,
 ) -> Result<Response> {
     let (status, problems): (StatusCode, Problems) = Problems::of(error)?;
-    let page = ShowPage::make(service, actor, id, (None, problems)).await?;
+    let page = ShowPage::make(service, seat, id, (None, problems)).await?;
     page::html_with(status, &page)
 }

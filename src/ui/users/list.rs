@@ -1,10 +1,10 @@
 use crate::domain::{Order, Result as Outcome, Role, User};
 use crate::http::{BaseUrl, Caller};
 use crate::service::Service;
-use crate::ui::curl::Curl;
 use crate::ui::filters;
 use crate::ui::page::{self, Section, Shell};
 use crate::ui::paging::{Address, Cursor, Paged, asked};
+use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
@@ -18,7 +18,7 @@ struct ListPage {
     asked: Asked,
     narrowed: bool,
     roles: [Role; 4],
-    curl: Curl,
+    terminal: Terminal,
 }
 
 /// What the address asks for, as it was typed.
@@ -79,7 +79,9 @@ pub async fn index(
         paged: turn.of_all(users, &asked.address(), |user| &user.name),
         narrowed: asked.narrowing().iter().any(|(_, value)| !value.is_empty()),
         roles: Role::ALL,
-        curl: Curl::get(&base, actor.name(), "/wsexec/users"),
+        terminal: Terminal::of(&base, &actor)
+            .get("List the users", "/wsexec/users")
+            .or_there(["user", "list"]),
         asked,
     })
 }

@@ -9,7 +9,7 @@ pub use list::index;
 use super::form::{Empty, if_version};
 use super::page;
 use crate::domain::{Error, Result as Outcome, Secret, SessionId, TokenId, UserId};
-use crate::http::{Caller, Form};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::Service;
 use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
@@ -27,6 +27,7 @@ pub struct Small {
 #[handler]
 pub async fn set_password(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Path(id): Path<String>,
     Form(typed): Form<Small>,
@@ -35,7 +36,7 @@ pub async fn set_password(
     let password = Secret::new(typed.password);
     match service.set_password(&actor, user, &password).await {
         Ok(()) => Ok(page::see(format!("/users/{user}"))),
-        Err(error) => form::show_again(service, &actor, user, error).await,
+        Err(error) => form::show_again(service, (&actor, &base), user, error).await,
     }
 }
 

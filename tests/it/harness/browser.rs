@@ -150,6 +150,12 @@ impl Browser {
             .await;
     }
 
+    /// Forgets who is logged in, and nothing else.
+    pub async fn forget_session(&self) {
+        let cookie = serde_json::json!({"name": "__Host-wsexec", "url": self.base});
+        self.devtools("Network.deleteCookies", cookie).await;
+    }
+
     /// A command of the DevTools protocol.
     pub async fn devtools(&self, command: &str, parameters: serde_json::Value) {
         let session = self.driver.session_id();
@@ -244,6 +250,26 @@ impl Browser {
         let script = format!("return document.querySelector({css:?})?.textContent ?? ''");
         let found = self.eval(&script).await;
         found.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Clicks on what opens a tab, and goes there; gives the tab of before.
+    pub async fn follow_to_tab(&self, css: &str) -> WindowHandle {
+        let before = self.driver.window().await.expect("a tab");
+        self.click(css).await;
+        let opened = async || self.driver.windows().await.expect("tabs").len() > 1;
+        self.wait_for("a second tab", opened).await;
+        let all = self.driver.windows().await.expect("tabs");
+        let new = all.into_iter().find(|it| *it != before).expect("two");
+        let to = self.driver.switch_to_window(new).await;
+        to.expect("the new tab");
+        before
+    }
+
+    /// Closes the tab that is looked at, and goes to another.
+    pub async fn close_tab(&self, other: &WindowHandle) {
+        self.driver.close_window().await.expect("it closes");
+        let to = self.driver.switch_to_window(other.clone()).await;
+        to.expect("the other tab");
     }
 
     /// Keeps a picture of the page in the directory that `WSEXEC_TEST_PICTURES` names, for whoever

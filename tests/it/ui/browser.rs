@@ -43,6 +43,8 @@ async fn a_newcomer_adds_a_machine_runs_a_script_watches_it_and_cancels_another(
     let script = hearing(&orders) + "echo begun\nhear first\nhear second\necho oops >&2\nexit 4";
     browser.fill("#script", &script).await;
     browser.click("form.wide button").await;
+    browser.wait_element("#run").await;
+    browser.click("#run").await;
     browser.wait_text("#stdout", "begun").await;
     browser.wait_text("#facts", "CURRENT").await;
     tell(&orders, "first");
@@ -61,11 +63,15 @@ async fn a_newcomer_adds_a_machine_runs_a_script_watches_it_and_cancels_another(
     browser.wait_text("#facts", "Run again").await;
 
     browser.open("/tasks/new").await;
-    browser.click("#instance option:last-child").await;
+    browser
+        .fill("#instance", &format!("127.0.0.1:{}", sshd.port()))
+        .await;
     browser.fill("#user", &sshd::user()).await;
     browser.fill("#name", "cancelled").await;
     browser.fill("#script", "echo sleeping; sleep 600").await;
     browser.click("form.wide button").await;
+    browser.wait_element("#run").await;
+    browser.click("#run").await;
     browser.wait_text("#stdout", "sleeping").await;
     browser.click("#cancel").await;
     browser.wait_text("#facts", "ABORT").await;

@@ -1,6 +1,7 @@
 use super::visitor::{Visitor, hidden};
 use crate::harness::app::App;
 use crate::harness::door::Door;
+use crate::harness::people::Person;
 use crate::harness::sshd::{Kind, Sshd, fingerprint, user};
 use serde_json::json;
 
@@ -356,4 +357,31 @@ async fn instances_are_found_by_their_labels_on_the_page_as_in_the_api() {
         let page = visitor.get(&format!("/instances?label={wrong}")).await;
         assert_eq!(page.status, 400, "{wrong}: {}", page.text());
     }
+}
+
+#[tokio::test]
+async fn the_second_of_two_tabs_on_a_user_is_told_and_overwrites_nothing() {
+    let app = App::start().await;
+    let visitor = Visitor::logged_in(&app).await;
+    let olga = Person::add(&app, "olga", json!({"role": "viewer"})).await;
+    let path = format!("/users/{}", olga.id);
+    let version = hidden(&visitor.read(&path).await, "version");
+    let fields = |role, version| vec![("version", version), ("role", role), ("scope", "*@*")];
+    let first = visitor.submit(&path, &fields("runner", &version)).await;
+    assert_eq!(first.status, 303, "{}", first.text());
+    let second = visitor.submit(&path, &fields("operator", &version)).await;
+    let page = second.text();
+    assert_eq!(second.status, 412, "{page}");
+    assert!(page.contains("Somebody else changed this"), "{page}");
+    let now = app
+        .client()
+        .get(&format!("/wsexec/users/{}", olga.id))
+        .await;
+    assert_eq!(now.json()["user"]["role"], "runner");
+    let decided = hidden(&page, "version");
+    let third = visitor.submit(&path, &fields("operator", &decided)).await;
+    assert_eq!(third.status, 303, "{}", third.text());
+    let old = [("version", version.as_str())];
+    let delete = visitor.submit(&format!("{path}/delete"), &old).await;
+    assert_eq!(delete.status, 412, "{}", delete.text());
 }

@@ -53,6 +53,9 @@ impl Newcomer {
         self.browser.fill("#name", name).await;
         self.browser.fill("#script", script).await;
         self.browser.click("form.wide .actions button").await;
+        self.browser.wait_element("#review").await;
+        assert_eq!(self.browser.content("pre.script").await, script);
+        self.browser.click("#run").await;
         self.browser.wait_element("#facts").await;
         self.browser.path().await
     }
@@ -118,7 +121,9 @@ async fn a_first_day(javascript: bool) {
     );
 
     browser.open("/tasks/new").await;
-    browser.click("#instance option:last-child").await;
+    browser
+        .fill("#instance", &format!("127.0.0.1:{}", sshd.port()))
+        .await;
     one.runs("too long", "echo sleeping; sleep 600").await;
     one.sees("#stdout", "sleeping").await;
     browser.click("#cancel").await;

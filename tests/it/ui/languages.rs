@@ -4,6 +4,7 @@
 use super::visitor::Visitor;
 use crate::harness::app::App;
 use crate::harness::client::{Reply, send};
+use crate::harness::sshd::{self, Sshd};
 use reqwest::{Method, RequestBuilder};
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,7 +47,7 @@ const SAME: &[&str] = &[
     "secret",
 ];
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
@@ -183,7 +184,7 @@ fn bare_words(template: &str) -> Vec<String> {
 }
 
 /// The catalogue's keys with what stands for them; the plural form where there are two.
-fn catalogue() -> Vec<(String, Vec<String>)> {
+pub fn catalogue() -> Vec<(String, Vec<String>)> {
     let text = fs::read_to_string(root().join("src/ui/language/fr.po")).expect("there is fr.po");
     let mut entries: Vec<(String, Vec<String>)> = Vec::new();
     for line in text.lines() {
@@ -284,4 +285,54 @@ async fn the_reader_chooses_the_language_and_else_the_browser_does() {
         "{cookie}"
     );
     assert_eq!(choose("tlh").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_reader_of_french_reads_reasons_and_findings_in_french() {
+    let sshd = Sshd::start();
+    let app = App::builder()
+        .identity(sshd.identity())
+        .config("[ssh]\nhost_keys = \"strict\"")
+        .start()
+        .await;
+    let instance = app.declare("127.0.0.1", sshd.port()).await;
+    let task = app.run(instance, &sshd::user(), "true").await;
+    let visitor = Visitor::logged_in(&app).await;
+    let read = async |request: RequestBuilder| {
+        let reply = send(request.header("accept-language", "fr")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.text()
+    };
+    let page = read(visitor.request(Method::GET, &format!("/tasks/{}", task["id"]))).await;
+    for part in [
+        "La clé d’hôte de [127.0.0.1]:",
+        "n’est pas approuvée",
+        "Comparez cette empreinte",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let page = read(visitor.request(Method::GET, &format!("/instances/{instance}"))).await;
+    assert!(page.contains("n’est pas approuvée"), "{page}");
+    let form = [
+        ("user", sshd::user()),
+        ("form_token", visitor.form_token().to_owned()),
+    ];
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
+    let check = visitor.request(Method::POST, &format!("/instances/{instance}/check"));
+    let check = check
+        .header("origin", visitor.origin())
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form);
+    let page = read(check).await;
+    assert!(page.contains("<strong>Comparez cette empreinte"), "{page}");
+    assert!(
+        page.contains("Elle accepte les connexions et parle SSH."),
+        "{page}"
+    );
+    assert!(
+        !page.contains("The ") && !page.contains("Not tried"),
+        "{page}"
+    );
 }

@@ -3,6 +3,8 @@
 use super::visitor::{Visitor, hidden};
 use crate::harness::app::App;
 use crate::harness::browser::Browser;
+use crate::harness::people::Person;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 async fn post(app: &App, instance: i64, name: &str) -> i64 {
@@ -315,4 +317,72 @@ async fn a_reader_picks_all_of_a_page_and_cancels_them_in_a_browser() {
         .wait_text("[role=status]", &format!("{picked} done"))
         .await;
     browser.shot("bulk-done").await;
+}
+
+#[tokio::test]
+async fn a_search_of_a_long_history_answers_soon_and_goes_on_by_links() {
+    const MANY: i64 = 200_000;
+    let app = App::start().await;
+    let instance = app.declare("192.0.2.1", 22).await;
+    let task =
+        json!({"name": "the needle", "instance": instance, "user": "nobody", "script": "id"});
+    let needle = app.post_task(task).await["id"].as_i64().expect("an id");
+    let reply = app
+        .client()
+        .put(
+            &format!("/wsexec/tasks/{needle}"),
+            &json!({"state": "ABORT"}),
+        )
+        .await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    app.wait_ended(needle).await;
+    let store = Connection::open(app.data().join("wsexec.db")).expect("the store");
+    store
+        .busy_timeout(std::time::Duration::from_secs(10))
+        .expect("a setting");
+    let copy = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+        INSERT INTO tasks (name, tag, instance, script, user, state, outcome, created, created_by)
+        SELECT 'hay ' || n, '', instance, script, user, state, outcome, created, created_by
+        FROM n, tasks WHERE id = ?2";
+    store.execute(copy, [MANY, needle]).expect("tasks");
+    let mut visitor = Visitor::logged_in(&app).await;
+    let find = async |visitor: &Visitor, path: &str| {
+        let (mut path, mut pages) = (path.to_owned(), 0);
+        loop {
+            let page = visitor.read(&path).await;
+            pages += 1;
+            if page.contains(&format!("href=\"/tasks/{needle}\"")) {
+                return pages;
+            }
+            assert!(
+                page.contains("there is more to look through"),
+                "{path}: {page}"
+            );
+            let next = page.split("rel=\"next\" href=\"").nth(1).expect("a way on");
+            path = next
+                .split('"')
+                .next()
+                .expect("it ends")
+                .replace("&#38;", "&");
+        }
+    };
+    let pages = find(&visitor, "/tasks?q=needle").await;
+    assert!((2..=51).contains(&pages), "{pages} pages");
+    // The same for who sees few of many.
+    let olga = Person::add(
+        &app,
+        "olga",
+        json!({"role": "viewer", "scope": ["other@*"]}),
+    )
+    .await;
+    visitor = Visitor::of(&app);
+    visitor.log_in("olga", &olga.password, "/").await;
+    let page = visitor.read("/tasks").await;
+    assert!(
+        page.contains("there is more to look through") && !page.contains("hay"),
+        "{page}"
+    );
+    // The API looks through all of it.
+    let found = app.client().get("/wsexec/tasks?q=needle").await.json();
+    assert_eq!(found["tasks"][0]["id"], needle);
 }

@@ -159,13 +159,13 @@ async fn who_may_not_see_identities_is_offered_none_and_may_type_a_name() {
 #[tokio::test]
 async fn rows_of_secrets_are_filled_in_a_browser_at_a_desk_and_on_a_phone() {
     let sshd = Sshd::start();
-    let (app, _) = app(&sshd, &["prod-db", "prod-token"]).await;
+    let (app, instance) = app(&sshd, &["prod-db", "prod-token"]).await;
     let browser = Browser::of(&app).await;
     browser.log_in(&app).await;
     for (width, name) in [(1280, "desk"), (390, "phone")] {
         browser.resize(width, 1600).await;
         browser.open("/tasks/new").await;
-        browser.click("#instance option:last-child").await;
+        browser.fill("#instance", &instance).await;
         browser.fill("#user", &user()).await;
         browser.fill("#name", name).await;
         browser.fill("#script", "wc -c < \"$DB_FILE\"").await;
@@ -183,6 +183,8 @@ async fn rows_of_secrets_are_filled_in_a_browser_at_a_desk_and_on_a_phone() {
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
         assert_eq!(browser.eval(over).await, 0, "{name}");
         browser.click("form.wide .actions button").await;
+        browser.wait_text("#review", "DB from prod-db").await;
+        browser.click("#run").await;
         browser.wait_text("#facts", "rc 0").await;
         browser.wait_text("#facts", "DB from prod-db").await;
     }

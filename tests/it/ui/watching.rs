@@ -113,6 +113,8 @@ async fn a_page_behind_a_proxy_that_cuts_the_stream_has_each_line_once() {
     }
     let output = world.output(id).await;
     browser.wait_text("#facts", "DONE").await;
+    // The state is asked for by itself, and may come before the last lines.
+    browser.wait_text("#live", "The task has ended").await;
     assert_eq!(browser.content("#stdout").await, plain(&output));
     let numbers: String = (1..=200).map(|n| format!("{n}\n")).collect();
     assert_eq!(browser.content("#stderr").await, numbers);
@@ -141,6 +143,8 @@ async fn a_page_of_a_detached_run_has_each_line_once_over_restarts_of_the_server
     }
     let output = world.output(id).await;
     browser.wait_text("#facts", "DONE").await;
+    // The state is asked for by itself, and may come before the last lines.
+    browser.wait_text("#live", "The task has ended").await;
     assert_eq!(browser.content("#stdout").await, plain(&output));
     assert_eq!(lines_in(&browser, "stdout").await, 300);
     assert_eq!(lines_in(&browser, "stderr").await, 300);
@@ -334,4 +338,34 @@ async fn watchers_that_do_not_read_cost_little_and_hold_up_nobody() {
     let late = parse(&late.expect("a text"));
     let (_, _, data) = &late[late.len() - 2];
     assert!(data["html"].as_str().expect("rows").contains("></a>last\n"));
+}
+
+#[tokio::test]
+async fn what_comes_live_is_in_the_language_of_its_reader() {
+    let world = World::new().await;
+    let script = "echo begun; read -r _ < \"$GO\"; head -c 2300 /dev/zero | tr '\\0' x; echo";
+    let home = tempfile::TempDir::new().expect("a directory");
+    let go = home.path().join("go");
+    let made = std::process::Command::new("mkfifo").arg(&go).status();
+    assert!(made.expect("mkfifo").success());
+    let task = json!({
+        "name": "watched", "instance": world.instance, "user": sshd::user(), "script": script,
+        "env": {"GO": go},
+    });
+    let id = world.app.post_task(task).await["id"]
+        .as_i64()
+        .expect("an id");
+    let browser = world.watch(id).await;
+    browser.press("footer button[value=fr]").await;
+    browser.wait_text("#stdout", "begun").await;
+    browser.wait_text("#live", "En direct").await;
+    let write = move || std::fs::write(go, "on\n");
+    tokio::task::spawn_blocking(write)
+        .await
+        .expect("it ends")
+        .expect("the script reads");
+    browser.wait_text("#live", "La tâche est terminée").await;
+    let total =
+        browser.eval("return document.querySelector('[data-pane=stdout] .total').textContent");
+    assert_eq!(total.await, "2,2 Kio");
 }

@@ -24,6 +24,7 @@ async fn take(browser: &Browser, look: &Look) {
         match step {
             Step::Fill(css, text) => browser.fill(css, text).await,
             Step::Click(css) => browser.press(css).await,
+            Step::LogOut => browser.forget_session().await,
             Step::Code => {
                 let secret = browser.content("#secret").await;
                 let code = second_factor::code(&secret, 0);

@@ -13,6 +13,8 @@ use std::net::Ipv4Addr;
 pub enum Step {
     Fill(&'static str, String),
     Click(&'static str),
+    /// Ends the session that the browser is in, as if its time were over.
+    LogOut,
     /// Types the code that an authenticator with the secret on the page would show.
     Code,
 }
@@ -44,6 +46,11 @@ impl Look {
 
     fn click(mut self, css: &'static str) -> Self {
         self.steps.push(Step::Click(css));
+        self
+    }
+
+    fn log_out(mut self) -> Self {
+        self.steps.push(Step::LogOut);
         self
     }
 
@@ -312,6 +319,19 @@ impl World {
             .fill("#timeout", "soon")
             .click("form.wide .actions button"),
             look(
+                "task-review",
+                "/tasks/new",
+                format!("/tasks/new?from={bad}"),
+            )
+            .click("form.wide .actions button"),
+            look(
+                "task-unclear",
+                "/tasks/new",
+                format!("/tasks/new?from={bad}"),
+            )
+            .fill("#instance", "env=prod")
+            .click("form.wide .actions button"),
+            look(
                 "tasks-bulk",
                 "/tasks/bulk",
                 format!("/tasks/bulk?do=cancel&id={running}&id={good}"),
@@ -404,6 +424,10 @@ impl World {
             )
             .click("main form button"),
         );
+        // Nobody is logged in behind this one.
+        let form = format!("/tasks/new?from={bad}");
+        let kept = look("kept", "/tasks/new", form).log_out();
+        looks.push(kept.click("form.wide .actions button"));
         looks
     }
 }
