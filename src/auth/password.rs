@@ -84,6 +84,16 @@ impl Passwords {
             .await
     }
 
+    /// The PHC string of a password made at random. Whether it is hard to guess is not asked: the
+    /// dictionaries for that hold 6 MiB from their first use until the end.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub async fn hash_random(&self, password: &Secret) -> Result<Secret, Busy> {
+        let password = password.clone();
+        self.work(move |area| make(&password, area)).await
+    }
+
     /// Checks a password. Without a hash, for a user that does not exist, it costs the same and is
     /// wrong.
     ///

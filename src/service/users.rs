@@ -262,9 +262,17 @@ impl Service {
         }
         let password = random_token();
         tell(FIRST_USER, &password)?;
-        let rights = (Role::Admin, Scope::default());
-        let local = Actor::local();
-        match self.add_user(&local, FIRST_USER, rights, &password).await {
+        let hash = self.inner.passwords.hash_random(&password).await;
+        let first = store::NewUser {
+            name: FIRST_USER.to_owned(),
+            role: Role::Admin,
+            scope: Scope::default(),
+            password_hash: Some(hash.map_err(busy)?),
+            subject: None,
+            from_provider: false,
+        };
+        let by = Actor::local().by(self.now());
+        match self.inner.store.add_user(first, by).await {
             Ok(user) => Ok(Some((user, password))),
             // A command beside us was faster.
             Err(error) if error.kind() == Kind::Conflict => Ok(None),
