@@ -12,7 +12,7 @@
 //!
 //! # The modules in reading order
 //!
-//! [`domain`] (what the words mean), [`config`], [`store`] (SQLite), [`vault`] (secrets at rest),
+//! [`domain`] (what the words mean), [`config`], [`traces`] (OpenTelemetry), [`store`] (SQLite), [`vault`] (secrets at rest),
 //! [`ssh`] (thrussh), [`engine`]
 //! (claims, runs, records), [`auth`] (passwords, caches, throttling), [`tls`], [`service`] (the
 //! use cases), [`http`] (what both front ends share), [`api`] (JSON), [`ui`] (pages), [`app`]
@@ -32,5 +32,6 @@ pub mod service;
 pub mod ssh;
 pub mod store;
 pub mod tls;
+pub mod traces;
 pub mod ui;
 pub mod vault;

@@ -22,10 +22,11 @@ use tempfile::TempDir;
 /// # Errors
 /// The sentence that says why it did not start, or did not end well.
 pub fn demo() -> Result<()> {
-    logging::start(&config::Log {
+    let log = config::Log {
         format: LogFormat::Text,
         level: LogLevel::Warn,
-    })?;
+    };
+    logging::start(&log, None)?;
     if rustix::process::geteuid().is_root() {
         eprintln!("wsexec: warning: started as root, so the scripts of this demo run as root");
     }

@@ -2,6 +2,7 @@
 
 use crate::config::{self, LogFormat, LogLevel};
 use crate::domain::{Error, Result};
+use crate::traces::{self, Traces};
 use std::fmt as text;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
@@ -15,19 +16,24 @@ use tracing_subscriber::util::TryInitError;
 /// nothing that anybody configures shows more.
 const TELLTALES: [&str; 4] = ["thrussh", "thrussh_keys", "thrussh_libsodium", "cryptovec"];
 
-/// Sends `tracing` and `log` records to stderr from now on, and panics too.
+/// Sends `tracing` and `log` records to stderr from now on, and panics too; spans for traces go to
+/// their collector alone.
 ///
 /// # Errors
 /// `Internal` where this process logs already.
-pub(super) fn start(log: &config::Log) -> Result<()> {
+pub(super) fn start(log: &config::Log, traces: Option<&Traces>) -> Result<()> {
     let coloured = std::io::stderr().is_terminal();
     let layer = fmt::layer()
         .with_writer(move || OneLine { coloured })
         .with_ansi(coloured);
-    let registry = tracing_subscriber::registry().with(filter(log.level));
+    let filter = filter(log.level);
+    let registry = tracing_subscriber::registry().with(traces.map(Traces::layer));
     let started: std::result::Result<(), TryInitError> = match log.format {
-        LogFormat::Text => registry.with(layer).try_init(),
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Text => registry.with(layer.with_filter(filter)).try_init(),
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true);
+            registry.with(layer.with_filter(filter)).try_init()
+        }
     };
     started.map_err(Error::internal)?;
     std::panic::set_hook(Box::new(log_panic));
@@ -82,6 +88,7 @@ fn filter(level: LogLevel) -> Targets {
     Targets::new()
         .with_default(ours.min(LevelFilter::WARN))
         .with_target("wsexec", ours)
+        .with_target(traces::TARGET, LevelFilter::OFF)
         .with_targets(TELLTALES.map(|name| (name, LevelFilter::ERROR)))
 }
 

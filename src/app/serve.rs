@@ -5,6 +5,7 @@ use super::stop::StopSignals;
 use super::{data_dir, failed, logging};
 use crate::config::Config;
 use crate::domain::{Error, Kind, Result, Secret};
+use crate::traces::Traces;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::future::Future;
 use std::io::{IsTerminal, Write};
@@ -20,8 +21,9 @@ const LAST_THREADS: Duration = Duration::from_secs(5);
 /// # Errors
 /// The sentence that says why it did not start, or did not stop well.
 pub fn serve(config: Config) -> Result<()> {
-    logging::start(&config.log)?;
-    block_on(async {
+    let traces = Traces::open(&config.traces)?;
+    logging::start(&config.log, traces.as_ref())?;
+    let served = block_on(async {
         let mut signals = StopSignals::listen()?;
         let data = config.data.clone();
         let place = config.http.listen;
@@ -36,7 +38,12 @@ pub fn serve(config: Config) -> Result<()> {
         );
         announce(&format!("wsexec ready https://{}", running.address));
         running.until_stopped(&mut signals).await
-    })
+    });
+    // Who was made to leave at once does not wait for a collector.
+    if let (Ok(()), Some(traces)) = (&served, &traces) {
+        traces.stop();
+    }
+    served
 }
 
 /// Runs on all cores, with as many open files as the system grants.

@@ -6,13 +6,17 @@
 mod auth;
 mod load;
 mod openid;
+mod proxies;
 mod tls;
+mod traces;
 mod validate;
 
 pub use auth::{Auth, RoleName};
 pub use load::{ConfigError, load};
 pub use openid::OpenId;
+pub use proxies::Proxies;
 pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
+pub use traces::Traces;
 
 use crate::domain::{ApprovalRules, Scope};
 use serde::Deserialize;
@@ -46,6 +50,8 @@ pub struct Config {
     pub audit: Audit,
     /// `[log]`
     pub log: Log,
+    /// `[traces]`
+    pub traces: Traces,
 }
 
 impl Default for Config {
@@ -62,6 +68,7 @@ impl Default for Config {
             store: Store::default(),
             audit: Audit::default(),
             log: Log::default(),
+            traces: Traces::default(),
         }
     }
 }
@@ -74,6 +81,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// What `uri` begins with, such as `https://wsexec.example`; from the request where unset.
     pub public_url: Option<String>,
+    /// The proxies whose word counts for where a request comes from (`X-Forwarded-For`).
+    pub trusted_proxies: Proxies,
     /// The most connections at once; more wait in the kernel's queue.
     pub max_connections: usize,
     /// The largest body that is taken, in bytes.
@@ -95,6 +104,7 @@ impl Default for Http {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             public_url: None,
+            trusted_proxies: Proxies::default(),
             max_connections: 4096,
             body_limit: 1024 * 1024,
             task_body_limit: 24 * 1024 * 1024,

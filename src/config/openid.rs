@@ -1,10 +1,9 @@
-use super::validate::wrong;
+use super::validate::{is_loopback, wrong};
 use super::{ConfigError, RoleName};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
-use url::{Host, Url};
+use url::Url;
 
 /// The longest issuer and client id, in bytes.
 const LONGEST: usize = 255;
@@ -104,14 +103,9 @@ impl OpenId {
         let Ok(url) = Url::parse(&self.issuer) else {
             return false;
         };
-        let loopback = match url.host() {
-            Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
-            Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
-            Some(Host::Domain(_)) | None => false,
-        };
         let bare = url.query().is_none() && url.fragment().is_none();
         let open = url.username().is_empty() && url.password().is_none();
-        let sent_safely = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+        let sent_safely = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
         let short = self.issuer.len() <= LONGEST && self.issuer.is_ascii();
         url.has_host() && bare && open && sent_safely && short
     }

@@ -2,6 +2,7 @@ use super::{Acme, Config, ConfigError, Tls};
 use crate::domain;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use url::{Host, Url};
 
 const MIB: u64 = 1024 * 1024;
 const DAY: u64 = 24 * 60 * 60;
@@ -18,6 +19,7 @@ impl Config {
         let (http, ssh, engine) = (&self.http, &self.ssh, &self.engine);
         public_url(http.public_url.as_deref())?;
         tls(&self.tls)?;
+        self.traces.validate()?;
         if let Some(openid) = &self.auth.openid {
             openid.validate(http.public_url.is_some())?;
         }
@@ -100,6 +102,15 @@ pub(super) fn wrong<T>(key: &'static str, message: &str) -> Result<T, ConfigErro
     })
 }
 
+/// Whether an address names this machine by number: what a name leads to can be changed.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(_)) | None => false,
+    }
+}
+
 fn tls(tls: &Tls) -> Result<(), ConfigError> {
     let advice = "it needs tls.client_ca beside it: without that no client certificate counts";
     if tls.client_ca.is_none() && tls.client_certificates.is_some() {
@@ -112,7 +123,7 @@ fn tls(tls: &Tls) -> Result<(), ConfigError> {
 }
 
 fn acme(acme: &Acme) -> Result<(), ConfigError> {
-    let https = url::Url::parse(&acme.directory)
+    let https = Url::parse(&acme.directory)
         .is_ok_and(|url| url.scheme() == "https" && url.has_host() && url.username().is_empty());
     if !https {
         return wrong("tls.acme.directory", "it has to be an https:// address");
@@ -145,7 +156,7 @@ fn acme(acme: &Acme) -> Result<(), ConfigError> {
 
 fn public_url(text: Option<&str>) -> Result<(), ConfigError> {
     let Some(text) = text else { return Ok(()) };
-    let good = url::Url::parse(text).is_ok_and(|url| {
+    let good = Url::parse(text).is_ok_and(|url| {
         url.scheme() == "https"
             && url.has_host()
             && url.username().is_empty()

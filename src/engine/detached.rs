@@ -17,6 +17,7 @@ use super::{AGAIN, Shared, target};
 use crate::domain::{self, Ending, Instance, Outcome, RemoteProcess, Task};
 use crate::ssh::remote::detached::{Bounds, Detached, Started};
 use crate::ssh::{Command, Failure, Lease};
+use crate::traces;
 use follow::LEFT_BEHIND;
 use futures_util::FutureExt;
 use judgement::Stopped;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// How long until a machine is tried again, at first and at last.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -85,7 +87,9 @@ pub async fn run(shared: Arc<Shared>, claimed: Claimed, may_run: bool) {
         ),
         Some(mut over) => {
             over.ending = shared.masked(over.ending);
-            run.settle(over).await;
+            traces::ended(&over.ending);
+            let settled = run.settle(over);
+            settled.instrument(traces::step("record")).await;
         }
     }
     shared.forget(id);
@@ -96,13 +100,15 @@ pub async fn run(shared: Arc<Shared>, claimed: Claimed, may_run: bool) {
 /// Takes up the runs that a server before this one has left to themselves.
 pub fn take_up(shared: &Arc<Shared>, running: Vec<(Task, Instance)>) {
     for (task, instance) in running {
+        let span = traces::task(&task);
         let claimed = Claimed {
             cancel: shared.cancels.register(task.id),
             place: shared.slots.take(instance.id),
             task,
             instance,
         };
-        shared.work.spawn(run(Arc::clone(shared), claimed, true));
+        let run = run(Arc::clone(shared), claimed, true);
+        shared.work.spawn(run.instrument(span));
     }
 }
 
@@ -233,7 +239,8 @@ impl<'a> Run<'a> {
         };
         let bounds = self.bounds;
         let link = &mut session;
-        let started = over!(self, link.start_detached(run, known, bounds));
+        let started = async { over!(self, link.start_detached(run, known, bounds)) };
+        let started = started.instrument(traces::step("start")).await;
         self.may_run |= started
             .as_ref()
             .map_or_else(|failure| failure.outcome == Outcome::Lost, |_| true);
@@ -266,7 +273,8 @@ impl<'a> Run<'a> {
         self.keep(process).await;
         self.back_in_reach().await;
         loop {
-            self.follow(&mut session, run).await?;
+            let followed = self.follow(&mut session, run);
+            followed.instrument(traces::step("run")).await?;
             let from = self.from();
             let link = &mut session;
             let Some(collection) = over!(self, link.collect_detached(run, from))? else {

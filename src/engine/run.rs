@@ -8,6 +8,7 @@ use super::slots::Place;
 use super::{AGAIN, Shared, target};
 use crate::domain::{Ending, Instance, Outcome, RemoteProcess, Stream, Task};
 use crate::ssh::{Event, Failure, Lease, Running};
+use crate::traces;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// What the record says where the output was not waited for to its end.
 const LEFT_BEHIND: &str = "The script has exited. Something that it left behind still held its output open; what \
@@ -57,8 +59,11 @@ pub async fn run(
         )
     });
     let ending = shared.masked(ending);
+    traces::ended(&ending);
     if !retry(&shared, &run.task, &ending).await {
-        run.record(ending, begun).await;
+        let record = run.record(ending, begun);
+        record.instrument(traces::step("record")).await;
+        traces::forget(id);
     }
     shared.forget(id);
     drop(place);
@@ -120,7 +125,7 @@ impl Run<'_> {
             let started = tokio::select! {
                 biased;
                 cause = self.told_to_end() => Err(cause),
-                started = session.start(&command) => Ok(started),
+                started = session.start(&command).instrument(traces::step("start")) => Ok(started),
             };
             // A connection that has waited may be dead, or have no place left: nothing was sent.
             let unsent = matches!(started, Ok(Err(_))) && session.commands() == before;
@@ -134,7 +139,10 @@ impl Run<'_> {
         // It may hold much to read, which is on its way now.
         drop(command);
         match started {
-            Ok(Ok(running)) => self.follow(session, running).await,
+            Ok(Ok(running)) => {
+                let followed = self.follow(session, running);
+                followed.instrument(traces::step("run")).await
+            }
             Ok(Err(failure)) if failure.outcome == Outcome::Lost => {
                 self.lost(session, &failure.reason).await
             }

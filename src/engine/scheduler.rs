@@ -1,8 +1,10 @@
 use super::{Shared, detached, run};
 use crate::domain::Mode;
+use crate::traces;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
+use tracing::Instrument as _;
 
 /// How often the store is asked for cancels that were not heard.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -81,15 +83,14 @@ async fn claim(shared: &Arc<Shared>) -> bool {
                 metrics::histogram!("wsexec_task_waiting_seconds").record(waited);
                 let place = shared.slots.take(instance.id);
                 let cancel = shared.cancels.register(task.id);
+                let span = traces::task(&task);
+                let work = &shared.work;
                 let shared = Arc::clone(shared);
                 match task.mode {
-                    Mode::Attached => shared.work.spawn(run::run(
-                        Arc::clone(&shared),
-                        task,
-                        instance,
-                        cancel,
-                        place,
-                    )),
+                    Mode::Attached => {
+                        let run = run::run(shared, task, instance, cancel, place);
+                        work.spawn(run.instrument(span))
+                    }
                     Mode::Detached => {
                         let claimed = detached::Claimed {
                             task,
@@ -97,9 +98,8 @@ async fn claim(shared: &Arc<Shared>) -> bool {
                             cancel,
                             place,
                         };
-                        shared
-                            .work
-                            .spawn(detached::run(Arc::clone(&shared), claimed, false))
+                        let run = detached::run(shared, claimed, false);
+                        work.spawn(run.instrument(span))
                     }
                 };
             }

@@ -10,7 +10,8 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use poem::http::Version;
+use poem::http::header::HeaderName;
+use poem::http::{HeaderValue, Version};
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The largest request head, in bytes; past it the answer is 431.
 const HEAD_LIMIT: usize = 32 * 1024;
 /// What hyper may buffer of one connection, in bytes.
@@ -80,6 +82,7 @@ pub(super) async fn serve<S, E>(
         endpoint: connection.endpoint.clone(),
         local: connection.local,
         peer,
+        proxies: connection.config.trusted_proxies.clone(),
         client: handshake.client,
         watch: watch.clone(),
         spawn: spawn.clone(),
@@ -188,6 +191,7 @@ struct Requests<E> {
     endpoint: Arc<E>,
     local: SocketAddr,
     peer: SocketAddr,
+    proxies: config::Proxies,
     client: Option<ClientCertificate>,
     watch: Arc<Watch>,
     spawn: Spawn,
@@ -198,10 +202,11 @@ impl<E: Endpoint<Output = Response>> Requests<E> {
     async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Tracked> {
         let open = self.watch.open();
         let version = request.version();
+        let from = self.from(&request);
         let mut request = poem::Request::from((
             request,
             LocalAddr(Addr::from(self.local)),
-            RemoteAddr(Addr::from(self.peer)),
+            RemoteAddr(Addr::from(from)),
             Scheme::HTTPS,
         ));
         if let Some(client) = &self.client {
@@ -218,6 +223,17 @@ impl<E: Endpoint<Output = Response>> Requests<E> {
             }
         }
         hyper::Response::from(response).map(|body| Tracked::new(body, open))
+    }
+}
+
+impl<E> Requests<E> {
+    /// Where a request comes from, for all that is behind this: whether a proxy may say it is
+    /// decided here and nowhere else. The port is of no meaning then.
+    fn from(&self, request: &hyper::Request<Incoming>) -> SocketAddr {
+        let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
+        let forwarded = forwarded.map(HeaderValue::as_bytes);
+        let address = self.proxies.client(self.peer.ip(), forwarded);
+        SocketAddr::new(address, self.peer.port())
     }
 }
 

@@ -188,7 +188,8 @@ pub fn tried(response: &mut Response, name: &str) {
     response.extensions_mut().insert(Tried(name.to_owned()));
 }
 
-/// Where a request comes from, for the throttle and the log.
+/// Where a request comes from, for the throttle, the record and the log: the connection's peer, or
+/// whom a trusted proxy names.
 pub fn peer(request: &Request) -> IpAddr {
     request
         .remote_addr()

@@ -23,6 +23,7 @@ mod sent;
 mod site;
 mod stack;
 mod stream;
+mod traced;
 mod watch;
 
 pub use body::{Received, read_body, too_large};

@@ -5,9 +5,10 @@ use super::login::{self, Tried, Zone};
 use super::problem::{Cause, from_poem, problem};
 use super::request_id::RequestId;
 use super::site::{Site, authority};
-use super::{Context, Settings, headers, health, metrics, origin};
+use super::{Context, Settings, headers, health, metrics, origin, traced};
 use crate::domain::{Error, Kind, Result};
 use crate::service::{Actor, Hold, Refusal, RefusalKind};
+use crate::traces;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body_util::combinators::BoxBody;
@@ -58,8 +59,12 @@ impl<E: Endpoint> Endpoint for Stack<E> {
         let id = RequestId::random();
         // At the level of errors, so that those carry the id whatever is logged.
         let span = tracing::error_span!("request", id = %id);
+        let traced = traced::span(&request, &id);
         let answer = self.answer(request, id.clone());
-        Ok(id.scope(answer).instrument(span).await)
+        let answer = id.scope(answer).instrument(traced.clone());
+        let response = answer.instrument(span).await;
+        traces::answered(&traced, response.status().as_u16());
+        Ok(response)
     }
 }
 

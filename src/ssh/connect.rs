@@ -13,11 +13,13 @@ use super::session::Session;
 use super::stream::{Seen, Wire};
 use super::{Failure, Inner, Target, known_hosts, reasons};
 use crate::domain::{Outcome, SshLibrary};
+use crate::traces;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument as _;
 
 /// Ends a connection's stream, and with it the library's work, when it is dropped.
 pub(super) struct Guard {
@@ -193,7 +195,8 @@ impl<'a> Attempts<'a> {
         width: Width,
         offers: Vec<Offer>,
     ) -> Result<Session, Attempt> {
-        let reached = reach::reach(self.inner, self.target, self.outer.as_ref()).await;
+        let reached = reach::reach(self.inner, self.target, self.outer.as_ref());
+        let reached = reached.instrument(traces::step("connect")).await;
         let Reached {
             stream,
             greeting,
@@ -222,7 +225,8 @@ impl<'a> Attempts<'a> {
         let wire = Wire::new(stream, greeting, cut, seen.clone());
         let login = self.inner.spawned.spawn(login.run(wire));
         let limit = self.inner.timeouts.login;
-        let (connection, host_key) = match timeout_at(deadline, login).await {
+        let login = timeout_at(deadline, login).instrument(traces::step("login"));
+        let (connection, host_key) = match login.await {
             Ok(Ok(Ok(connected))) => connected,
             Ok(Ok(Err(not_in))) => {
                 let judged = shared.verdict().is_some();

@@ -54,6 +54,7 @@ pub use tasks::Claims;
 pub use users::{NewUser, UserKey, UserUpdate};
 
 use crate::config;
+use crate::traces;
 use crate::domain::{By, Clock, Error, Result, SystemClock};
 use anchor::Anchor;
 use disk::Disk;
@@ -66,6 +67,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 use writer::Writer;
 
 /// The store; cheap to clone. The last clone waits for what was written to be on disk.
@@ -257,11 +259,11 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection, &By) -> Result<T, fault::Fault> + Send + 'static,
     {
-        self.write(move |c| {
+        let write = self.write(move |c| {
             access::check(c, &by)?;
             f(c, &by)
-        })
-        .await
+        });
+        write.instrument(traces::step("commit")).await
     }
 
     async fn write<T, F>(&self, f: F) -> Result<T>

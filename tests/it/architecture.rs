@@ -7,21 +7,25 @@ use std::path::Path;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("config", &["domain"]),
-    ("store", &["domain", "config"]),
-    ("ssh", &["domain", "config"]),
+    ("traces", &["domain", "config"]),
+    ("store", &["domain", "config", "traces"]),
+    ("ssh", &["domain", "config", "traces"]),
     ("auth", &["domain", "config"]),
     ("tls", &["domain", "config"]),
     ("vault", &["domain", "config"]),
-    ("engine", &["domain", "store", "ssh", "config", "vault"]),
+    (
+        "engine",
+        &["domain", "store", "ssh", "config", "vault", "traces"],
+    ),
     ("service", &["domain", "store", "auth", "engine", "vault"]),
-    ("http", &["domain", "service", "config"]),
+    ("http", &["domain", "service", "config", "traces"]),
     ("api", &["domain", "service", "http"]),
     ("ui", &["domain", "service", "http"]),
     (
         "app",
         &[
             "domain", "config", "store", "ssh", "auth", "tls", "engine", "service", "http", "api",
-            "ui", "vault",
+            "ui", "vault", "traces",
         ],
     ),
     (
@@ -56,6 +60,11 @@ const OWNERS: &[(&str, &str)] = &[
     ("x509_parser", "tls"),
     ("instant_acme", "tls"),
     ("clap", "cli"),
+    ("ipnet", "config"),
+    ("opentelemetry", "traces"),
+    ("opentelemetry_otlp", "traces"),
+    ("opentelemetry_sdk", "traces"),
+    ("tracing_opentelemetry", "traces"),
 ];
 
 #[test]

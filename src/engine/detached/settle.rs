@@ -8,6 +8,7 @@ use crate::engine::retry::retry;
 use crate::ssh::Lease;
 use crate::ssh::remote::detached::{Detached, State};
 use crate::store::OutputWrite;
+use crate::traces;
 use std::sync::Arc;
 use tokio::time::{Instant, sleep};
 
@@ -79,6 +80,7 @@ impl Run<'_> {
             tracing::error!(task = id.0, %error, "cannot record the end of a task; trying again");
             sleep(AGAIN).await;
         }
+        traces::forget(id);
         tracing::info!(
             task = id.0,
             instance = self.instance.id.0,

@@ -8,6 +8,7 @@ use crate::domain::{
 use crate::store::audit::{self, Act};
 use crate::store::idempotency::{self, Scope};
 use crate::store::{Store, access, approvals, instances, launch};
+use crate::traces::Origin;
 use rusqlite::{Connection, params};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -26,6 +27,7 @@ impl Store {
         rules: ApprovalRules,
         by: By,
     ) -> Result<(Task, bool)> {
+        let origin = Origin::current();
         self.act(by, move |c, by| {
             let scope = key.as_ref().map(|key| Scope {
                 user: by.key_owner(),
@@ -85,6 +87,10 @@ impl Store {
                 idempotency::remember(c, scope, id.0, by.at)?;
             }
             let task = get(c, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            // Before the commit, since it may be claimed right after that.
+            if let Some(origin) = origin {
+                origin.posts(id);
+            }
             Ok((task, true))
         })
         .await
