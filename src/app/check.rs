@@ -6,6 +6,7 @@ use crate::domain::Kind;
 use crate::ssh::Connector;
 use crate::store::Store;
 use crate::tls;
+use crate::traces::Traces;
 
 /// What was found of one part.
 pub struct Part {
@@ -30,6 +31,9 @@ pub fn check(config: &Config) -> Vec<Part> {
     }
     parts.push(part("store", store(config)));
     parts.push(part("ssh identities", identities(config)));
+    if let Some(verdict) = traces(config) {
+        parts.push(part("traces", verdict));
+    }
     parts
 }
 
@@ -45,6 +49,14 @@ fn client_certificates(config: &config::Tls) -> Option<Verdict> {
 fn openid(config: &Config) -> Option<Verdict> {
     match super::running::openid(config) {
         Ok(provider) => provider.map(|it| Ok(it.issuer().to_owned())),
+        Err(error) => Some(Err(error.to_string())),
+    }
+}
+
+/// None where they go nowhere.
+fn traces(config: &Config) -> Option<Verdict> {
+    match Traces::check(&config.traces) {
+        Ok(endpoint) => endpoint.map(|it| Ok(it.to_owned())),
         Err(error) => Some(Err(error.to_string())),
     }
 }

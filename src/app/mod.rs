@@ -9,17 +9,21 @@ mod demo;
 mod local;
 mod logging;
 mod metrics;
+mod presence;
 mod running;
 mod serve;
+mod status;
 mod stop;
 
-pub use crate::store::Contents;
+pub use crate::store::{Contents, Glance, Holds};
 pub use audit::{export_audit, verify_audit, verify_export};
 pub use backup::{Restored, back_up, drill, restore};
 pub use check::{Part, Verdict, check};
 pub use demo::{demo, demo_connection, demo_exec};
 pub use local::{existing, forget_first_password, local};
+pub use presence::{Presence, Server};
 pub use serve::serve;
+pub use status::{Status, status};
 
 use crate::domain::{Error, Kind};
 

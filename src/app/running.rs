@@ -2,6 +2,7 @@
 
 use super::local::forget_first_password;
 use super::metrics::Metrics;
+use super::presence::Herald;
 use super::stop::{Event, StopSignals};
 use super::{audit, data_dir, failed};
 use crate::api;
@@ -43,7 +44,8 @@ pub(super) struct Running {
     /// Where the keeper runs.
     keeping: JoinSet<Option<()>>,
     close: CancellationToken,
-    /// What keeps counts for the audit trail, and what ends it.
+    herald: Herald,
+    /// What keeps counts for the audit trail, what says how the server is, and what ends both.
     record: JoinSet<()>,
     record_over: CancellationToken,
 }
@@ -86,7 +88,7 @@ impl Running {
             clock.clone(),
         )
         .await?;
-        let service = Service::new(store, vault, Some(engine.clone()), clock, rules);
+        let service = Service::new(store.clone(), vault, Some(engine.clone()), clock, rules);
         service.on_password_change(move |user| {
             if let Err(error) = forget_first_password(&told, user) {
                 tracing::warn!(%error, "a password is of no use any more, and its file stays");
@@ -120,7 +122,17 @@ impl Running {
             let (keeper, close) = (keeper.clone(), close.clone());
             async move { close.run_until_cancelled(keeper.run()).await }
         });
+        let herald = Herald::new(store, service.clone(), address);
+        herald.tell().await;
         let (mut record, record_over) = (JoinSet::new(), CancellationToken::new());
+        record.spawn({
+            let (herald, over) = (herald.clone(), record_over.clone());
+            async move {
+                over.run_until_cancelled(herald.keep())
+                    .await
+                    .unwrap_or_default()
+            }
+        });
         record.spawn(service.clone().keep_record(record_over.clone()));
         record.spawn({
             let over = record_over.clone();
@@ -140,6 +152,7 @@ impl Running {
             keeper,
             keeping,
             close,
+            herald,
             record,
             record_over,
         })
@@ -166,6 +179,8 @@ impl Running {
         if let Err(error) = self.service.note_stop().await {
             tracing::error!(%error, "cannot put the stop of the server on record");
         }
+        self.service.begin_stop();
+        self.herald.tell().await;
         let engine = self.engine.clone();
         tokio::select! {
             () = engine.stop() => {}
@@ -188,7 +203,7 @@ impl Running {
         // Last, so that nothing is counted after it.
         self.record_over.cancel();
         tokio::select! {
-            _ = self.record.join_next() => {}
+            () = async { while self.record.join_next().await.is_some() {} } => {}
             () = signals.next() => {}
         }
         tracing::info!("stopped");

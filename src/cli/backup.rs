@@ -1,12 +1,10 @@
 //! `wsexec backup` and `wsexec restore`
 
 use super::settings::DataFlags;
-use super::{Failure, say, secrets};
+use super::{Failure, moment, say, secrets};
 use crate::app::{self, Contents, Restored};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// `wsexec backup`
 #[derive(Debug, clap::Args)]
@@ -86,11 +84,8 @@ fn tell(contents: &Contents) {
     say(&format!(
         "users: {users}, instances: {instances}, tasks: {tasks}, identities: {identities}"
     ));
-    let last = contents.last_task.map(OffsetDateTime::from_unix_timestamp);
-    if let Some(Ok(last)) = last
-        && let Ok(text) = last.format(&Rfc3339)
-    {
-        say(&format!("last task posted: {text}"));
+    if let Some(last) = contents.last_task {
+        say(&format!("last task posted: {}", moment(last)));
     }
     if let Some(head) = contents.trail.as_ref().and_then(|it| it.head.as_ref()) {
         say(&format!(

@@ -13,6 +13,7 @@ mod secrets;
 mod serve;
 mod session;
 mod settings;
+mod status;
 mod terminal;
 mod token;
 mod user;
@@ -24,6 +25,8 @@ use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Runs scripts on remote machines over SSH, for people and programs that ask over HTTPS.
 #[derive(Debug, Parser)]
@@ -61,6 +64,8 @@ enum Command {
     Restore(backup::RestoreArguments),
     /// Says whether configuration, certificate, store and SSH identities are usable
     Check(check::Arguments),
+    /// Says whether a server runs and is ready, and how its store is: exit code 0 or 1
+    Status(status::Arguments),
     /// Prints what completes commands and options in a shell
     Completions(generate::Completions),
     /// Writes the manual pages into a directory
@@ -90,6 +95,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Backup(arguments) => backup::main(arguments),
             Command::Restore(arguments) => backup::restore(arguments),
             Command::Check(arguments) => check::main(arguments),
+            Command::Status(arguments) => status::main(arguments),
             Command::Completions(arguments) => generate::completions(arguments),
             Command::Man(arguments) => generate::man(arguments),
             Command::DemoConnection(arguments) => demo::connection(arguments),
@@ -103,6 +109,13 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// One line on stdout. Where nobody reads it any more, there is nobody to tell.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A moment in Unix seconds, as RFC 3339 writes it.
+fn moment(seconds: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(seconds).ok();
+    let text = at.and_then(|at| at.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| seconds.to_string())
 }
 
 /// Shows clap's answer: help and version on stdout, the rest on stderr.

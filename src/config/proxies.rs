@@ -54,7 +54,9 @@ impl<'de> Deserialize<'de> for Proxies {
         if names.len() > MOST {
             return Err(D::Error::custom(format!("at most {MOST} can be named")));
         }
-        let networks = names.iter().map(|name| network(name).map_err(D::Error::custom));
+        let networks = names
+            .iter()
+            .map(|name| network(name).map_err(D::Error::custom));
         networks.collect::<Result<_, _>>().map(Self)
     }
 }
@@ -68,7 +70,9 @@ fn network(name: &str) -> Result<IpNet, String> {
     };
     let mapped = matches!(network, IpNet::V6(it) if it.addr().to_ipv4_mapped().is_some());
     match (network.prefix_len(), mapped) {
-        (0, _) => Err(format!("{name} would let every client say who it is: name the proxies")),
+        (0, _) => Err(format!(
+            "{name} would let every client say who it is: name the proxies"
+        )),
         (_, true) => Err(format!("{name} has to be written as IPv4")),
         _ => Ok(network),
     }

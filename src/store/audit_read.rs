@@ -204,6 +204,11 @@ impl AuditReader {
         }
     }
 
+    /// Of a store whose schema is this program's.
+    pub(super) fn of(connection: Connection) -> Self {
+        Self { connection }
+    }
+
     /// One part of it, in the page's order.
     ///
     /// # Errors

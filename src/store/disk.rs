@@ -1,5 +1,6 @@
 use crate::domain::{Error, Result};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -30,11 +31,10 @@ impl Disk {
         let free = match *last {
             Some((at, free)) if at.elapsed() < FRESH => free,
             _ => {
-                let stat = rustix::fs::statvfs(&self.dir).map_err(|cause| {
+                let free = free(&self.dir).map_err(|cause| {
                     Error::unavailable("The disk of the store cannot be looked at.", 10)
                         .caused_by(cause)
                 })?;
-                let free = stat.f_bavail.saturating_mul(stat.f_frsize);
                 *last = Some((Instant::now(), free));
                 free
             }
@@ -48,4 +48,10 @@ impl Disk {
             ))
         }
     }
+}
+
+/// What whoever runs this may still write to the disk of a directory, in bytes.
+pub fn free(dir: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

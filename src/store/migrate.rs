@@ -73,13 +73,18 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     }
 }
 
+/// The number of a store's schema, and of the newest that this program knows.
+pub fn schema(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok((found, MIGRATIONS.len() as i64))
+}
+
 /// Whether the schema is this program's own; false for an older one.
 ///
 /// # Errors
 /// [`OpenError::Newer`].
 pub fn check(connection: &Connection) -> Result<bool, OpenError> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = MIGRATIONS.len() as i64;
+    let (found, known) = schema(connection)?;
     if found > known {
         return Err(OpenError::Newer { found, known });
     }

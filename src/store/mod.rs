@@ -17,6 +17,7 @@ mod check;
 mod conditions;
 mod disk;
 mod fault;
+mod glance;
 mod health;
 mod host_keys;
 mod idempotency;
@@ -24,6 +25,7 @@ mod identities;
 mod instances;
 mod jumps;
 mod launch;
+mod lock;
 mod migrate;
 mod output;
 mod output_lines;
@@ -45,6 +47,7 @@ pub use audit::{Note, Trail};
 pub use audit_read::AuditReader;
 pub use audit_verify::Verifier;
 pub use backup::{Contents, Settled, StoreFile};
+pub use glance::{Glance, Holds};
 pub use identities::IdentityRow;
 pub use instances::ByLaw;
 pub use output::{CHUNK, Chunk, OutputWrite, Piece};
@@ -54,10 +57,11 @@ pub use tasks::Claims;
 pub use users::{NewUser, UserKey, UserUpdate};
 
 use crate::config;
-use crate::traces;
 use crate::domain::{By, Clock, Error, Result, SystemClock};
+use crate::traces;
 use anchor::Anchor;
 use disk::Disk;
+use lock::Lock;
 use readers::Readers;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -85,7 +89,7 @@ struct Inner {
     id: String,
     /// Marked as changed when somebody may be logged in with less than before.
     access: watch::Sender<()>,
-    _lock: Option<File>,
+    lock: Option<Lock>,
 }
 
 /// Why a store cannot be opened.
@@ -192,7 +196,7 @@ impl Store {
             .map_err(directory)?;
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(directory)?;
         let lock = match access {
-            Access::Server => Some(lock(dir)?),
+            Access::Server => Some(Lock::take(dir)?),
             Access::Command => None,
         };
         let path = dir.join("wsexec.db");
@@ -217,7 +221,7 @@ impl Store {
                 disk: Disk::new(dir.to_owned(), config.min_free),
                 id,
                 access: watch::Sender::new(()),
-                _lock: lock,
+                lock,
             }),
         })
     }
@@ -334,18 +338,4 @@ fn private_file(path: &Path) -> io::Result<File> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-}
-
-/// Holds for as long as the file is open, and ends with the process however it ends.
-fn lock(dir: &Path) -> Result<File, OpenError> {
-    let directory = |cause| OpenError::Directory {
-        dir: dir.to_owned(),
-        cause,
-    };
-    let file = private_file(&dir.join("lock")).map_err(directory)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
-        Err(fs::TryLockError::Error(cause)) => Err(directory(cause)),
-    }
 }

@@ -225,6 +225,11 @@ impl Certificate {
         format!("issued by {}, good until {until}", self.issued_by)
     }
 
+    /// Until when it is good, in Unix seconds.
+    pub fn until(&self) -> i64 {
+        self.validity.end
+    }
+
     /// What a person should know of it: that it has expired, or is not valid yet.
     pub fn warning(&self) -> Option<String> {
         let Range { start, end } = self.validity;

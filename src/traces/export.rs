@@ -79,6 +79,19 @@ impl Traces {
         Ok(Some(Self(provider.build())))
     }
 
+    /// The collector of a configuration, once all that is needed to reach it was read; it is not
+    /// asked: it may be down for a while.
+    ///
+    /// # Errors
+    /// As [`Traces::open`].
+    pub fn check(config: &config::Traces) -> Result<Option<&str>> {
+        let endpoint = config.endpoint.as_deref();
+        if let Some(endpoint) = endpoint {
+            client(endpoint, config.ca_file.as_deref())?;
+        }
+        Ok(endpoint)
+    }
+
     /// What spans under [`TARGET`] go to, and nothing else.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
@@ -119,9 +132,8 @@ fn client(endpoint: &str, ca: Option<&Path>) -> Result<Client> {
 }
 
 fn authorities(path: &Path) -> Result<Vec<Certificate>> {
-    let refuse = |why: &dyn Display| {
-        Error::conflict(format!("traces.ca_file {}: {why}.", path.display()))
-    };
+    let refuse =
+        |why: &dyn Display| Error::conflict(format!("traces.ca_file {}: {why}.", path.display()));
     let pem = std::fs::read(path).map_err(|error| refuse(&error))?;
     let found = Certificate::from_pem_bundle(&pem).map_err(|error| refuse(&error))?;
     match found.is_empty() {

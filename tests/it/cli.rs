@@ -9,6 +9,7 @@ mod generate;
 mod run;
 mod secrets;
 mod serve;
+mod status;
 mod terminal;
 mod token;
 mod upgrades;

@@ -20,6 +20,7 @@ mod raw;
 mod sessions;
 mod tasks;
 mod tokens;
+mod traces;
 mod try_out;
 mod users;
 

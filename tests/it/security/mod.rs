@@ -13,6 +13,7 @@ mod logins;
 mod matrix;
 mod openid;
 mod planted;
+mod proxy;
 mod races;
 mod scopes;
 pub mod second_factor;
