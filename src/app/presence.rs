@@ -107,11 +107,11 @@ impl Herald {
                 .say(&serde_json::to_string(&server).map_err(failed)?)
                 .map_err(failed)
         };
-        match tokio::task::spawn_blocking(say).await.map_err(failed) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) | Err(error) => {
-                tracing::debug!(%error, "cannot say how the server is");
-            }
+        // A disk that hangs must not hold up the start or the stop.
+        let said = timeout(PERIOD, tokio::task::spawn_blocking(say)).await;
+        let said = said.map_err(failed).and_then(|it| it.map_err(failed)?);
+        if let Err(error) = said {
+            tracing::debug!(%error, "cannot say how the server is");
         }
     }
 
