@@ -29,6 +29,9 @@ pub fn check(config: &Config) -> Vec<Part> {
         parts.push(part("openid", verdict));
     }
     parts.push(part("store", store(config)));
+    if let Some(verdict) = retention(&config.retention) {
+        parts.push(part("retention", verdict));
+    }
     parts.push(part("ssh identities", identities(config)));
     parts
 }
@@ -47,6 +50,22 @@ fn openid(config: &Config) -> Option<Verdict> {
         Ok(provider) => provider.map(|it| Ok(it.issuer().to_owned())),
         Err(error) => Some(Err(error.to_string())),
     }
+}
+
+/// None where everything is kept.
+fn retention(config: &config::Retention) -> Option<Verdict> {
+    let rules = match config.rules() {
+        Ok(rules) => rules,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    if rules.keeps_everything() {
+        return None;
+    }
+    let told = rules.groups().map(|(label, limits)| match label {
+        Some(label) => format!("{label}: {limits}"),
+        None => format!("all else: {limits}"),
+    });
+    Some(Ok(told.collect::<Vec<_>>().join("; ")))
 }
 
 fn certificate(config: &config::Tls) -> Verdict {

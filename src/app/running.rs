@@ -8,7 +8,7 @@ use crate::api;
 use crate::auth::OpenId;
 use crate::config::{self, Config};
 use crate::domain::{Clock, Result, Secret, SystemClock, User};
-use crate::engine::Engine;
+use crate::engine::{Engine, Keeping};
 use crate::http::{self, Handshake, Protocol, Server};
 use crate::service::{Lifetime, Rules, Service, server_note};
 use crate::ssh::Connector;
@@ -61,6 +61,10 @@ impl Running {
             openid: open_openid(&config).await?,
             ..rules(&config)?
         };
+        let keeping = Keeping {
+            rules: config.retention.rules().map_err(failed)?,
+            interval: config.retention.interval(),
+        };
         let metrics = Metrics::start()?;
         let told = config.clone();
         let store = open_store(&config, Access::Server).await?;
@@ -82,7 +86,7 @@ impl Running {
         let engine = Engine::start(
             (store.clone(), vault.clone()),
             connector,
-            config.engine,
+            (config.engine, keeping),
             clock.clone(),
         )
         .await?;

@@ -6,12 +6,14 @@
 mod auth;
 mod load;
 mod openid;
+mod retention;
 mod tls;
 mod validate;
 
 pub use auth::{Auth, RoleName};
 pub use load::{ConfigError, load};
 pub use openid::OpenId;
+pub use retention::{Retention, RetentionRule};
 pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
 
 use crate::domain::{ApprovalRules, Scope};
@@ -42,6 +44,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// `[store]`
     pub store: Store,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[audit]`
     pub audit: Audit,
     /// `[log]`
@@ -60,6 +64,7 @@ impl Default for Config {
             engine: Engine::default(),
             approvals: Approvals::default(),
             store: Store::default(),
+            retention: Retention::default(),
             audit: Audit::default(),
             log: Log::default(),
         }
