@@ -4,7 +4,7 @@ use super::audit::{self, Act};
 use super::{Store, tasks};
 use crate::domain::{By, Labels, Limit, Limits, Result, Retention, TaskId};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::json;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -27,7 +27,8 @@ BEGIN
     INSERT INTO expendable (instance, tasks, bytes) VALUES (new.instance, 1, new.expendable)
     ON CONFLICT (instance) DO UPDATE SET tasks = tasks + 1, bytes = bytes + excluded.bytes;
 END;
-CREATE TRIGGER tasks_expendable_changes AFTER UPDATE ON tasks
+CREATE TRIGGER tasks_expendable_changes
+AFTER UPDATE OF "end", pinned, stdout_bytes, stdout_gap_length, stderr_bytes, stderr_gap_length ON tasks
 WHEN new.expendable IS NOT old.expendable
 BEGIN
     UPDATE expendable SET tasks = tasks - 1, bytes = bytes - old.expendable

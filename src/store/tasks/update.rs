@@ -1,4 +1,4 @@
-//! What people do with a task that is there: cancel it, amend it, remove it.
+//! What people do with a task that is there: cancel it, pin it, amend it, remove it.
 
 use super::{get_seen, note, put};
 use crate::domain::{By, Error, IfMatch, Result, State, Task, TaskId, TaskUpdate};
@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 impl Store {
-    /// Cancels or amends a task; none where there is no such one. A cancelled one that waited has
+    /// Cancels, pins, unpins or amends a task; none where there is no such one. A cancelled one that waited has
     /// `waiting` as its reason.
     ///
     /// # Errors

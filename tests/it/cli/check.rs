@@ -47,7 +47,7 @@ async fn what_is_not_usable_is_said_with_what_to_do() {
     assert!(said.text().contains("FAIL store: "), "{}", said.text());
 
     for (text, told) in [
-        ("nothing = 1", "unknown field `nothing`"),
+        ("nothing = 1", "unknown key `nothing`"),
         (
             "[retention]\nmax_age = 0",
             "retention.max_age: 0 would keep",

@@ -4,6 +4,7 @@ use super::wait_for;
 use crate::harness::app::App;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -82,6 +83,27 @@ async fn wait_left(app: &App, wanted: &[i64]) {
     }
 }
 
+/// What the audit trail says went by which limit of which rule, and how many bytes that was.
+async fn expired(app: &App) -> BTreeMap<String, (Vec<i64>, i64)> {
+    let path = "/wsexec/audit?action=task.expire";
+    let trail = app.client().get(path).await.json();
+    let mut found: BTreeMap<String, (Vec<i64>, i64)> = BTreeMap::new();
+    for record in trail["audit"].as_array().expect("a list") {
+        let told = [&record["by"], &record["object"]];
+        assert_eq!(told, [&json!("wsexec"), &json!("tasks")]);
+        let it = &record["detail"];
+        let limit = it["limit"].as_str().expect("a word");
+        let (tasks, bytes) = found
+            .entry(format!("{limit} of {}", it["label"]))
+            .or_default();
+        let gone = it["tasks"].as_array().expect("a list");
+        assert_eq!(record["count"], gone.len());
+        tasks.extend(gone.iter().map(|id| id.as_i64().expect("an id")));
+        *bytes += it["bytes"].as_i64().expect("a number");
+    }
+    found
+}
+
 #[tokio::test]
 async fn the_oldest_go_past_a_count_and_what_is_pinned_or_has_not_ended_stays() {
     let mut app = App::start().await;
@@ -116,17 +138,9 @@ async fn the_oldest_go_past_a_count_and_what_is_pinned_or_has_not_ended_stays() 
         )
         .expect("a count");
     assert_eq!(orphans, 0);
-    let path = "/wsexec/audit?action=task.expire";
-    let trail = app.client().get(path).await.json();
-    let [record] = &trail["audit"].as_array().expect("a list")[..] else {
-        panic!("one record: {trail:#}")
-    };
-    let told = [&record["by"], &record["object"], &record["count"]];
-    assert_eq!(told, [&json!("wsexec"), &json!("tasks"), &json!(3)]);
-    assert_eq!(
-        record["detail"],
-        json!({"limit": "max_tasks", "label": null, "tasks": [ids[4], ids[5], ids[7]], "bytes": 30})
-    );
+    let gone = vec![ids[4], ids[5], ids[7]];
+    let wanted = BTreeMap::from([("max_tasks of null".to_owned(), (gone, 30))]);
+    assert_eq!(expired(&app).await, wanted);
     let figures = app.client().get("/metrics").await.text();
     let counted = "wsexec_tasks_expired_total{limit=\"max_tasks\"} 3";
     assert!(figures.contains(counted), "{figures}");
@@ -166,25 +180,14 @@ async fn age_and_bytes_have_limits_and_a_rule_for_a_label_stands_in_their_place(
     app.restart().await;
     // 200,000 are not past the limit.
     wait_left(&app, &[kept_by_age, kept_by_rule, by_bytes[2], by_bytes[3]]).await;
-    let trail = app
-        .client()
-        .get("/wsexec/audit?action=task.expire")
-        .await
-        .json();
-    let mut told: Vec<Value> = trail["audit"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|it| it["detail"].clone())
-        .collect();
-    told.sort_by_key(|it| it["limit"].to_string());
-    assert_eq!(
-        told,
-        [
-            json!({"limit": "max_age", "label": null, "tasks": [old[1], old[0]], "bytes": 20}),
-            json!({"limit": "max_bytes", "label": "team", "tasks": by_bytes[..2], "bytes": 200_000}),
-        ]
-    );
+    let wanted = BTreeMap::from([
+        ("max_age of null".to_owned(), (vec![old[1], old[0]], 20)),
+        (
+            "max_bytes of \"team\"".to_owned(),
+            (by_bytes[..2].to_vec(), 200_000),
+        ),
+    ]);
+    assert_eq!(expired(&app).await, wanted);
     let checked = app.command().arg("check").output().expect("it runs");
     let told = String::from_utf8_lossy(&checked.stdout).into_owned();
     let line = "ok   retention: env=prod: everything is kept; team: max_bytes 200000; all else: max_age 3600";
