@@ -253,7 +253,7 @@ async fn the_figures_of_what_may_go_are_right_however_a_task_came_to_where_it_is
     pin(&app, ids[2], false).await;
     let reply = app
         .client()
-        .delete(&format!("/wsexec/tasks/{}", ids[0]))
+        .delete(&format!("/wsexec/tasks/{}", ids[1]))
         .await;
     assert_eq!(reply.status, 200);
     let waits = json!({"name": "ends", "instance": instance, "user": "deploy", "script": "true"});
@@ -267,5 +267,5 @@ async fn the_figures_of_what_may_go_are_right_however_a_task_came_to_where_it_is
             Ok((row.get(0)?, row.get(1)?))
         })
         .expect("a row");
-    assert_eq!(figures, (3, 30));
+    assert_eq!(figures, (3, 20));
 }
