@@ -105,6 +105,8 @@ pub struct NewTaskBody {
     retries: Option<u32>,
     /// Seconds before that; 10 unless given.
     retry_delay: Option<u32>,
+    /// Whether it stays when it has ended, whatever `[retention]` says; false unless given.
+    pinned: Option<bool>,
 }
 
 impl Example for NewTaskBody {
@@ -127,6 +129,7 @@ impl Example for NewTaskBody {
             secrets: None,
             retries: None,
             retry_delay: None,
+            pinned: None,
         }
     }
 }
@@ -158,6 +161,7 @@ impl Input for NewTask {
             retries: count(&mut members, "retries", domain::retries).unwrap_or(0),
             retry_delay: count(&mut members, "retry_delay", domain::retry_delay)
                 .unwrap_or(NewTask::RETRY_DELAY),
+            pinned: members.take("pinned").unwrap_or(false),
         };
         if new.instance.0 < 1 {
             members.wrong("instance", "must be the id of an instance");
@@ -340,6 +344,8 @@ pub struct TaskChangeBody {
     id: Option<i64>,
     /// `ABORT` asks for a cancel; no other state may be set.
     state: Option<OneOf<State>>,
+    /// Whether it stays, whatever `[retention]` says; at any time.
+    pinned: Option<bool>,
     /// A new name; after the end.
     name: Option<String>,
     /// A new description; after the end.
@@ -358,6 +364,7 @@ impl Example for TaskChangeBody {
         Self {
             id: Some(1),
             state: None,
+            pinned: None,
             name: None,
             tag: None,
             rc: Some(NumberOrText(5)),
@@ -450,6 +457,7 @@ impl Input for TaskChange {
             id: id(&mut members),
             update: TaskUpdate {
                 state: members.take::<OneOf<State>>("state").map(|it| it.0),
+                pinned: members.take("pinned"),
                 amend: Amendment {
                     name: members.take("name"),
                     tag: members.take("tag"),

@@ -28,6 +28,16 @@ impl Value for String {
     }
 }
 
+impl Value for bool {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("boolean")
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be true or false".into())
+    }
+}
+
 /// An integer from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy)]
 pub struct Int<const MIN: i64, const MAX: i64>(pub i64);

@@ -71,6 +71,8 @@ impl Tasks {
         name: Query<String>,
         /// Only where the second person's approval stands so.
         approval: Query<OneOf<ApprovalState>>,
+        /// Only those that are pinned, or that are not.
+        pinned: Query<bool>,
         /// Only with this text in the name, tag or script, in either case.
         q: Query<String>,
         /// Whether `stdout` and `stderr` are there; `full` unless given.
@@ -84,6 +86,7 @@ impl Tasks {
             tag: tag.0,
             name: name.0,
             approval: approval.0.map(|it| it.0),
+            pinned: pinned.0,
             q: q.0,
         };
         let shown = self.shown(actor.clone(), base, output);
@@ -208,8 +211,8 @@ impl Tasks {
     /// Cancel or amend a task
     ///
     /// `{"state":"ABORT"}` asks for a cancel: a task in INIT becomes ABORT then and there, a
-    /// CURRENT one when the machine has answered. After the end `name`, `tag`, `rc`, `stdout` and
-    /// `stderr` may be amended.
+    /// CURRENT one when the machine has answered. `pinned` may be set at any time; after the end
+    /// `name`, `tag`, `rc`, `stdout` and `stderr` may be amended.
     #[oai(
         path = "/tasks/:id",
         method = "put",
@@ -266,7 +269,7 @@ impl Tasks {
 
     /// Remove a task
     ///
-    /// With its output. Refused until it has ended.
+    /// With its output. Refused until it has ended, and while it is pinned.
     #[oai(
         path = "/tasks/:id",
         method = "delete",

@@ -136,6 +136,8 @@ pub struct TaskJson {
     pub cancel_requested: bool,
     /// Whether the result was changed after the end.
     pub amended: bool,
+    /// Whether it stays: retention passes it by, and it cannot be removed.
+    pub pinned: bool,
     /// How many bytes of standard output came.
     pub stdout_bytes: u64,
     /// How many bytes of standard error came.
@@ -195,6 +197,7 @@ impl TaskJson {
             attempt: task.attempt,
             cancel_requested: task.cancel_requested,
             amended: task.amended,
+            pinned: task.pinned,
             stdout_bytes: task.stdout.bytes,
             stderr_bytes: task.stderr.bytes,
             stdout_gap: gap(Stream::Stdout),
@@ -311,6 +314,7 @@ impl Example for TaskJson {
             attempt: 1,
             cancel_requested: false,
             amended: false,
+            pinned: false,
             stdout_bytes: 3,
             stderr_bytes: 0,
             stdout_gap: None,

@@ -30,6 +30,9 @@ pub fn check(config: &Config) -> Vec<Part> {
         parts.push(part("openid", verdict));
     }
     parts.push(part("store", store(config)));
+    if let Some(verdict) = retention(&config.retention) {
+        parts.push(part("retention", verdict));
+    }
     parts.push(part("ssh identities", identities(config)));
     if let Some(verdict) = traces(config) {
         parts.push(part("traces", verdict));
@@ -59,6 +62,22 @@ fn traces(config: &Config) -> Option<Verdict> {
         Ok(endpoint) => endpoint.map(|it| Ok(it.to_owned())),
         Err(error) => Some(Err(error.to_string())),
     }
+}
+
+/// None where everything is kept.
+fn retention(config: &config::Retention) -> Option<Verdict> {
+    let rules = match config.rules() {
+        Ok(rules) => rules,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    if rules.keeps_everything() {
+        return None;
+    }
+    let told = rules.groups().map(|(label, limits)| match label {
+        Some(label) => format!("{label}: {limits}"),
+        None => format!("all else: {limits}"),
+    });
+    Some(Ok(told.collect::<Vec<_>>().join("; ")))
 }
 
 fn certificate(config: &config::Tls) -> Verdict {

@@ -86,6 +86,20 @@ fn describe() {
         Unit::Seconds,
         "How long commits of the store took, each for all writes that waited"
     );
+    describe_gauge!(
+        "wsexec_store_bytes",
+        Unit::Bytes,
+        "The size of the store: what is used, and what is free in it"
+    );
+    describe_counter!(
+        "wsexec_tasks_expired_total",
+        "Tasks that were removed by retention, by the limit"
+    );
+    describe_counter!(
+        "wsexec_bytes_expired_total",
+        Unit::Bytes,
+        "Output of the tasks that were removed by retention, by the limit"
+    );
     describe_counter!(
         "wsexec_acts_total",
         "Records of the audit trail, by action: logins, posts, refusals and all else"

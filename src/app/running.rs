@@ -9,7 +9,7 @@ use crate::api;
 use crate::auth::OpenId;
 use crate::config::{self, Config};
 use crate::domain::{Clock, Result, Secret, SystemClock, User};
-use crate::engine::Engine;
+use crate::engine::{Engine, Keeping};
 use crate::http::{self, Handshake, Protocol, Server};
 use crate::service::{Lifetime, Rules, Service, server_note};
 use crate::ssh::Connector;
@@ -63,6 +63,10 @@ impl Running {
             openid: open_openid(&config).await?,
             ..rules(&config)?
         };
+        let keeping = Keeping {
+            rules: config.retention.rules().map_err(failed)?,
+            interval: config.retention.interval(),
+        };
         let metrics = Metrics::start()?;
         let told = config.clone();
         let store = open_store(&config, Access::Server).await?;
@@ -84,7 +88,7 @@ impl Running {
         let engine = Engine::start(
             (store.clone(), vault.clone()),
             connector,
-            config.engine,
+            (config.engine, keeping),
             clock.clone(),
         )
         .await?;

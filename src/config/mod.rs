@@ -7,6 +7,7 @@ mod auth;
 mod load;
 mod openid;
 mod proxies;
+mod retention;
 mod tls;
 mod traces;
 mod validate;
@@ -15,6 +16,7 @@ pub use auth::{Auth, RoleName};
 pub use load::{ConfigError, load};
 pub use openid::OpenId;
 pub use proxies::Proxies;
+pub use retention::{Retention, RetentionRule};
 pub use tls::{Acme, ClientCertificates, Tls, TlsVersion};
 pub use traces::Traces;
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// `[store]`
     pub store: Store,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[audit]`
     pub audit: Audit,
     /// `[log]`
@@ -66,6 +70,7 @@ impl Default for Config {
             engine: Engine::default(),
             approvals: Approvals::default(),
             store: Store::default(),
+            retention: Retention::default(),
             audit: Audit::default(),
             log: Log::default(),
             traces: Traces::default(),

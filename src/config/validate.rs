@@ -79,11 +79,16 @@ impl Config {
         ] {
             within(key, value, bounds)?;
         }
-        self.approvals.rules().map(drop)
+        self.approvals.rules()?;
+        self.retention.rules().map(drop)
     }
 }
 
-fn within(key: &'static str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), ConfigError> {
+pub(super) fn within(
+    key: &'static str,
+    value: u64,
+    bounds: RangeInclusive<u64>,
+) -> Result<(), ConfigError> {
     if bounds.contains(&value) {
         return Ok(());
     }

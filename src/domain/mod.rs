@@ -18,6 +18,7 @@ mod launch;
 mod overview;
 mod page;
 mod precondition;
+mod retention;
 mod scope;
 mod second_factor;
 mod secret;
@@ -55,6 +56,7 @@ pub use launch::{Become, BecomeMethod, Launch, Mode, RemoteProcess, RunId, SshLi
 pub use overview::{Begun, Day, Fate, Hour, Overview, Part};
 pub use page::{InstanceFilter, Order, Page, TaskFilter};
 pub use precondition::{Idempotency, IfMatch};
+pub use retention::{LabelPattern, Limit, Limits, Retention};
 pub use scope::{Place, Scope, Scopes};
 pub use second_factor::SecondFactor;
 pub use secret::{Secret, random_bytes, random_token};

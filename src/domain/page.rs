@@ -64,6 +64,8 @@ pub struct TaskFilter {
     pub name: Option<String>,
     /// Whose approval stands there.
     pub approval: Option<ApprovalState>,
+    /// Pinned, or not.
+    pub pinned: Option<bool>,
     /// With this text in the name, tag or script (ASCII letters in either case).
     pub q: Option<String>,
 }

@@ -16,6 +16,7 @@ mod output;
 mod recover;
 mod redact;
 mod remains;
+mod retention;
 mod retry;
 mod run;
 mod scheduler;
@@ -24,6 +25,7 @@ mod target;
 
 pub use crate::ssh::{PublicHalf, generate_key, public_half};
 pub use feed::Watch;
+pub use retention::Keeping;
 
 use crate::config;
 use crate::domain::{
@@ -66,6 +68,7 @@ struct Shared {
     connector: Connector,
     clock: Arc<dyn Clock>,
     config: config::Engine,
+    keeping: Keeping,
     slots: Slots,
     cancels: Cancels,
     mutes: Mutes,
@@ -138,7 +141,7 @@ impl Engine {
     pub async fn start(
         (store, vault): (Store, Vault),
         connector: Connector,
-        config: config::Engine,
+        (config, keeping): (config::Engine, Keeping),
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
@@ -148,6 +151,7 @@ impl Engine {
             clock,
             slots: Slots::new(config.max_running, config.max_per_instance),
             config,
+            keeping,
             cancels: Cancels::default(),
             mutes: Mutes::default(),
             feed: Feed::default(),
@@ -174,6 +178,7 @@ impl Engine {
         shared.work.spawn(health::keep(Arc::clone(&shared)));
         shared.work.spawn(redact::keep(Arc::clone(&shared)));
         shared.work.spawn(approvals::expire(Arc::clone(&shared)));
+        shared.work.spawn(retention::keep(Arc::clone(&shared)));
         Ok(Self { shared })
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub type Figures = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Words that stand in addresses; others would let whoever asks make ever new series.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 41] = [
     "account",
     "approval",
     "attempts",
@@ -43,6 +43,7 @@ const WORDS: [&str; 40] = [
     "openid",
     "output",
     "password",
+    "pin",
     "readyz",
     "rerun",
     "second_factor",

@@ -35,9 +35,9 @@ pub enum Action {
     ReviewHostKeys,
     /// See tasks and their output.
     ReadTasks,
-    /// Post tasks; cancel, amend and remove one's own; check instances.
+    /// Post tasks; cancel, pin, amend and remove one's own; check instances.
     RunTasks,
-    /// Cancel, amend and remove the tasks of others.
+    /// Cancel, pin, amend and remove the tasks of others.
     ManageTasks,
     /// Let the tasks of others run that need a second person.
     ApproveTasks,
@@ -315,7 +315,7 @@ impl Actor {
         self.require(self.needed_for(task))
     }
 
-    /// Whether they may cancel, amend and remove a task that they see.
+    /// Whether they may cancel, pin, amend and remove a task that they see.
     pub fn may_change(&self, task: &Task) -> bool {
         self.may(self.needed_for(task))
     }

@@ -126,7 +126,7 @@ impl Service {
         self.inner.store.attempts(id).await
     }
 
-    /// Cancels or amends a task.
+    /// Cancels, pins, unpins or amends a task.
     ///
     /// # Errors
     /// `Invalid`, `NotFound`, `PreconditionFailed`, `Conflict` where its state forbids the change.
@@ -158,7 +158,7 @@ impl Service {
     /// Removes a task with its output; what the audit trail says of it stays.
     ///
     /// # Errors
-    /// `NotFound`, `PreconditionFailed`, `Conflict` until it has ended.
+    /// `NotFound`, `PreconditionFailed`, `Conflict` until it has ended, and while it is pinned.
     pub async fn remove_task(
         &self,
         actor: &Actor,

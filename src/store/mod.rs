@@ -32,8 +32,10 @@ mod output_lines;
 mod output_read;
 mod output_runs;
 mod overview;
+mod pages;
 mod pending_logins;
 mod readers;
+mod retention;
 mod rows;
 mod second_factors;
 mod secrets;
@@ -52,12 +54,14 @@ pub use identities::IdentityRow;
 pub use instances::ByLaw;
 pub use output::{CHUNK, Chunk, OutputWrite, Piece};
 pub use overview::Viewer;
+pub use pages::StoreSize;
+pub use retention::{Expired, Group};
 pub use sessions::{Lifetime, NewSession};
 pub use tasks::Claims;
 pub use users::{NewUser, UserKey, UserUpdate};
 
 use crate::config;
-use crate::domain::{By, Clock, Error, Result, SystemClock};
+use crate::domain::{By, Clock, Error, Kind, Result, SystemClock};
 use crate::traces;
 use anchor::Anchor;
 use disk::Disk;
@@ -70,6 +74,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 use writer::Writer;
@@ -85,7 +90,7 @@ struct Inner {
     // log, and the lock last.
     readers: Readers,
     writer: Writer,
-    disk: Disk,
+    disk: Arc<Disk>,
     id: String,
     /// Marked as changed when somebody may be logged in with less than before.
     access: watch::Sender<()>,
@@ -199,16 +204,26 @@ impl Store {
             Access::Server => Some(Lock::take(dir)?),
             Access::Command => None,
         };
+        let disk = Disk::new(dir.to_owned(), config.min_free);
+        if access == Access::Server {
+            // A store is not opened without a write or two.
+            disk.drop_ballast();
+        }
         let path = dir.join("wsexec.db");
         // Made here, so that it has its mode from the start; SQLite gives its side files the same.
         private_file(&path).map_err(directory)?;
         let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        pages::begin(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         migrate::keep_old(&connection, dir)?;
         migrate::migrate(&mut connection)?;
+        if access == Access::Server {
+            pages::convert(&connection, &disk)?;
+            disk.take_ballast();
+        }
         let anchor = take_up(&mut connection, trail)?;
         let id = connection.query_row("SELECT id FROM store", [], |row| row.get(0))?;
         let readers = Readers::open(config.readers.max(1), || {
@@ -218,7 +233,7 @@ impl Store {
             inner: Arc::new(Inner {
                 readers,
                 writer: Writer::start(connection, anchor),
-                disk: Disk::new(dir.to_owned(), config.min_free),
+                disk: Arc::new(disk),
                 id,
                 access: watch::Sender::new(()),
                 lock,
@@ -249,6 +264,12 @@ impl Store {
         self.inner.disk.check()
     }
 
+    /// Sets room aside for removals on a full disk, where it was given up.
+    pub async fn take_ballast(&self) {
+        let disk = Arc::clone(&self.inner.disk);
+        let _ = tokio::task::spawn_blocking(move || disk.take_ballast()).await;
+    }
+
     async fn read<T, F>(&self, f: F) -> Result<T>
     where
         T: Send + 'static,
@@ -277,11 +298,34 @@ impl Store {
     {
         self.inner.writer.write(f).await
     }
+
+    /// Writes what gives room. Where the disk is full, the ballast makes the room that this itself
+    /// needs.
+    async fn write_freeing<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, fault::Fault> + Clone + Send + 'static,
+    {
+        match self.write(f.clone()).await {
+            Err(error) if error.kind() == Kind::Unavailable => {
+                let disk = Arc::clone(&self.inner.disk);
+                let drop = tokio::task::spawn_blocking(move || disk.drop_ballast());
+                match drop.await {
+                    Ok(true) => self.write(f).await,
+                    Ok(false) | Err(_) => Err(error),
+                }
+            }
+            written => written,
+        }
+    }
 }
+
+/// How long SQLite waits for another program.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     // Plans do not depend on what is bound, or SQLite prepares a statement again for each new value
     // of its `LIMIT`.

@@ -1,6 +1,6 @@
 use super::anchor::Anchor;
-use super::audit;
 use super::fault::{Fault, from_sqlite};
+use super::{PATIENCE as BUSY, audit};
 use crate::domain::{Error, Result};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,13 +48,22 @@ impl Writer {
             outcome: None,
             reply,
         });
-        self.queue
-            .as_ref()
-            .ok_or_else(stopped)?
-            .send_timeout(job, PATIENCE)
-            .await
-            .map_err(|_| Error::unavailable("The store is busy. Try again later.", 5))?;
+        self.send(job).await?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Empties the log behind a commit, unless a reader still needs it; it has returned when that is
+    /// done.
+    pub async fn empty_log(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Box::new(EmptyLog { reply })).await?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    async fn send(&self, job: Box<dyn Job>) -> Result<()> {
+        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        let sent = queue.send_timeout(job, PATIENCE).await;
+        sent.map_err(|_| Error::unavailable("The store is busy. Try again later.", 5))
     }
 }
 
@@ -78,6 +87,28 @@ trait Job: Send {
     fn run(&mut self, connection: &Connection) -> bool;
     /// Tells the caller, once the batch's commit has succeeded, or with what it failed.
     fn deliver(self: Box<Self>, commit: Result<(), Error>);
+    /// Whether the log is to be emptied behind it.
+    fn empties_log(&self) -> bool {
+        false
+    }
+}
+
+struct EmptyLog {
+    reply: oneshot::Sender<Result<()>>,
+}
+
+impl Job for EmptyLog {
+    fn run(&mut self, _: &Connection) -> bool {
+        true
+    }
+
+    fn deliver(self: Box<Self>, commit: Result<(), Error>) {
+        let _ = self.reply.send(commit);
+    }
+
+    fn empties_log(&self) -> bool {
+        true
+    }
 }
 
 struct Write<T, F> {
@@ -129,6 +160,9 @@ fn run(connection: &Connection, mut anchor: Anchor, mut jobs: mpsc::Receiver<Box
                 let _ = connection.execute_batch("ROLLBACK");
             }
         }
+        if batch.iter().any(|job| job.empties_log()) {
+            empty_log(connection);
+        }
         for job in batch.drain(..) {
             job.deliver(match &failed {
                 None => Ok(()),
@@ -138,6 +172,18 @@ fn run(connection: &Connection, mut anchor: Anchor, mut jobs: mpsc::Receiver<Box
     }
     // Leaves the log empty and the statistics fresh for whoever opens the store next.
     let _ = connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);");
+}
+
+/// Waits for no reader: the writer has other work, and the next time comes.
+fn empty_log(connection: &Connection) {
+    let emptied = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"))
+        .and_then(|()| connection.busy_timeout(BUSY));
+    if let Err(error) = emptied {
+        tracing::debug!(%error, "the log of the store is not emptied");
+        let _ = connection.busy_timeout(BUSY);
+    }
 }
 
 fn commit(connection: &Connection, anchor: &mut Anchor, batch: &mut [Box<dyn Job>]) -> Result<()> {

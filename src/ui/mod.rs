@@ -85,6 +85,7 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/tasks/:id/diff", get(tasks::compare))
         .at("/tasks/:id/cancel", post(tasks::cancel))
         .at("/tasks/:id/approval", post(tasks::decide))
+        .at("/tasks/:id/pin", post(tasks::pin))
         .at("/tasks/:id/rerun", post(tasks::rerun))
         .at("/tasks/:id/delete", post(tasks::delete))
         .at("/instances", get(instances::index))

@@ -101,6 +101,8 @@ pub struct Task {
     pub stderr_amended: bool,
     /// Whether it waits for an instance that is DEACTIVATE. Derived, for INIT alone.
     pub held: bool,
+    /// Whether it stays: retention passes it by, and nobody removes it before it is unpinned.
+    pub pinned: bool,
     /// Counts the changes other than arriving output, for `ETag`.
     pub version: i64,
 }

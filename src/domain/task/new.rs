@@ -30,6 +30,8 @@ pub struct NewTask {
     pub retries: u32,
     /// See [`Task::retry_delay`].
     pub retry_delay: u32,
+    /// See [`Task::pinned`].
+    pub pinned: bool,
 }
 
 impl NewTask {
@@ -51,6 +53,8 @@ impl NewTask {
             stdin,
             retries: task.retries,
             retry_delay: task.retry_delay,
+            // Pinned is what ran then.
+            pinned: false,
         }
     }
 

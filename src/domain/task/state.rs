@@ -248,6 +248,7 @@ mod tests {
             stdout_amended: false,
             stderr_amended: false,
             held: false,
+            pinned: false,
             version: 1,
         }
     }

@@ -41,6 +41,8 @@ pub struct TaskUpdate {
     /// `ABORT` asks for a cancel; the state that it has already changes nothing; every other one
     /// is a conflict.
     pub state: Option<State>,
+    /// Whether it stays from now on; in every state.
+    pub pinned: Option<bool>,
     /// Changes of the result, taken where they change nothing, and after the end.
     pub amend: Amendment,
 }

@@ -75,7 +75,7 @@ impl Store {
             let detail = json!({
                 "name": new.name, "instance": instance.id.0, "address": instance.address(),
                 "user": new.user, "script_bytes": new.script.len(),
-                "script_sha256": script_hash(&new.script), "approval": needs_approval,
+                "script_sha256": script_hash(&new.script), "approval": needs_approval, "pinned": new.pinned,
             });
             let act = Act {
                 action: "task.create",
@@ -101,8 +101,8 @@ fn insert(c: &Connection, new: &NewTask, by: &By) -> rusqlite::Result<TaskId> {
     let become_user = new.launch.become_user.as_ref();
     c.prepare_cached(
         "INSERT INTO tasks (name, tag, instance, script, user, timeout, created, created_by, state, mode, env, cwd,
-         interpreter, become_method, become_user, become_password, pty, stdin_bytes, retries, retry_delay, owner, secrets)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'INIT', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+         interpreter, become_method, become_user, become_password, pty, stdin_bytes, retries, retry_delay, owner, secrets, pinned)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'INIT', ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
     )?
     .execute(params![
         new.name,
@@ -126,6 +126,7 @@ fn insert(c: &Connection, new: &NewTask, by: &By) -> rusqlite::Result<TaskId> {
         new.retry_delay,
         by.grant.map(|grant| grant.user.0),
         launch::pairs_text(&new.secrets),
+        new.pinned,
     ])?;
     let id = TaskId(c.last_insert_rowid());
     if let Some(stdin) = new.stdin.as_ref().filter(|stdin| !stdin.is_empty()) {

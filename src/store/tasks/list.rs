@@ -87,12 +87,14 @@ impl Store {
     }
 }
 
-/// Where the instance is given, its index is the one to take, whatever else is: a `+` keeps the
-/// planner from the others. What waits or runs anywhere is little, too.
+/// Where the instance is given, or what is pinned is asked for, that index is the one to take,
+/// whatever else is: a `+` keeps the planner from the others. What waits or runs anywhere is little,
+/// too.
 fn narrowed(filter: &TaskFilter, scopes: &Scopes, page: Page) -> Conditions {
-    let other = |column: &str| match filter.instance {
-        Some(_) => format!("+{column}"),
-        None => column.to_owned(),
+    let narrow = filter.instance.is_some() || filter.pinned == Some(true);
+    let other = |column: &str| match narrow {
+        true => format!("+{column}"),
+        false => column.to_owned(),
     };
     let state = match filter.state {
         Some(State::Done | State::Abort) | None => other("state"),
@@ -108,6 +110,12 @@ fn narrowed(filter: &TaskFilter, scopes: &Scopes, page: Page) -> Conditions {
         // As the index has it.
         Some(ApprovalState::Waiting) => conditions.is("approval = 'waiting'"),
         other => conditions.equal("approval", other.map(ApprovalState::as_str)),
+    }
+    match filter.pinned {
+        // As the index has it.
+        Some(true) => conditions.is("pinned = 1"),
+        Some(false) => conditions.is("pinned = 0"),
+        None => {}
     }
     conditions.contains(&["name", "tag", "script"], filter.q.as_deref());
     if !scopes.are_everything() {

@@ -13,6 +13,7 @@ pub use queue::Claims;
 
 pub(super) use create::script_hash;
 pub(super) use row::{figure_columns, get, put};
+pub(super) use update::delete;
 
 use super::audit::{self, Act};
 use super::fault::Fault;

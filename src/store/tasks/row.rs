@@ -16,7 +16,8 @@ pub(super) const COLUMNS: &str = "id, name, tag, instance, script, user, state, 
      state = 'INIT' AND EXISTS (SELECT 1 FROM instances i WHERE i.id = tasks.instance AND i.state = 'DEACTIVATE'),
      mode, env, cwd, interpreter, become_method, become_user, become_password, pty, stdin_bytes, retries, retry_delay,
      attempt, not_before, run, process_pid, process_started, process_boot, process_connection,
-     owner, secrets, masked, approval, approval_expires, approval_address, approval_by, approval_at, approval_comment";
+     owner, secrets, masked, approval, approval_expires, approval_address, approval_by, approval_at, approval_comment,
+     pinned";
 
 pub(super) fn task(row: &Row) -> rusqlite::Result<Task> {
     let state: String = row.get(6)?;
@@ -63,6 +64,7 @@ pub(super) fn task(row: &Row) -> rusqlite::Result<Task> {
         secrets: launch::pairs(row, 47)?,
         masked: row.get(48)?,
         approval: approval(row, 49)?,
+        pinned: row.get(55)?,
     })
 }
 
@@ -105,7 +107,7 @@ pub(in crate::store) fn put(c: &Connection, it: &Task) -> rusqlite::Result<()> {
         "UPDATE tasks SET name = ?2, tag = ?3, state = ?4, outcome = ?5, reason = ?6, rc = ?7, signal = ?8,
          start = ?9, \"end\" = ?10, cancel_requested = ?11, amended = ?12, version = ?13, attempt = ?14,
          not_before = ?15, run = ?16, approval = ?17, approval_by = ?18, approval_at = ?19,
-         approval_comment = ?20 WHERE id = ?1",
+         approval_comment = ?20, pinned = ?21 WHERE id = ?1",
     )?
     .execute(params![
         it.id.0,
@@ -127,7 +129,8 @@ pub(in crate::store) fn put(c: &Connection, it: &Task) -> rusqlite::Result<()> {
         approval.map(|it| it.state.as_str()),
         approval.and_then(|it| it.by.as_ref()),
         approval.and_then(|it| it.at),
-        approval.map(|it| &it.comment)
+        approval.map(|it| &it.comment),
+        it.pinned
     ])?;
     Ok(())
 }

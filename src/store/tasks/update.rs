@@ -1,12 +1,13 @@
-//! What people do with a task that is there: cancel it, amend it, remove it.
+//! What people do with a task that is there: cancel it, pin it, amend it, remove it.
 
 use super::{get_seen, note, put};
 use crate::domain::{By, Error, IfMatch, Result, State, Task, TaskId, TaskUpdate};
-use crate::store::{Store, amendments};
+use crate::store::{Store, access, amendments};
+use rusqlite::Connection;
 use serde_json::json;
 
 impl Store {
-    /// Cancels or amends a task; none where there is no such one. A cancelled one that waited has
+    /// Cancels, pins, unpins or amends a task; none where there is no such one. A cancelled one that waited has
     /// `waiting` as its reason.
     ///
     /// # Errors
@@ -41,6 +42,12 @@ impl Store {
                 }
                 Some(_) | None => {}
             }
+            if let Some(pinned) = update.pinned.filter(|to| *to != it.pinned) {
+                it.pinned = pinned;
+                it.version += 1;
+                let action = if pinned { "task.pin" } else { "task.unpin" };
+                note(c, by, action, &it, json!({"name": it.name}))?;
+            }
             let old = amendments::amend(c, &mut it, update.amend)?;
             if !old.is_empty() {
                 note(c, by, "task.amend", &it, json!({"old": old}))?;
@@ -54,9 +61,10 @@ impl Store {
     /// Removes a task and its output. False where there is no such one.
     ///
     /// # Errors
-    /// `PreconditionFailed`; `Conflict` until it has ended.
+    /// `PreconditionFailed`; `Conflict` until it has ended, and while it is pinned.
     pub async fn remove_task(&self, id: TaskId, if_match: Option<IfMatch>, by: By) -> Result<bool> {
-        self.act(by, move |c, by| {
+        self.write_freeing(move |c| {
+            access::check(c, &by)?;
             let Some(it) = get_seen(c, &by.scopes, id)? else {
                 return Ok(false);
             };
@@ -68,15 +76,27 @@ impl Store {
                 ))
                 .into());
             }
+            if it.pinned {
+                return Err(Error::conflict(format!(
+                    "Task {id} is pinned. Unpin it, then remove it."
+                ))
+                .into());
+            }
             let detail = json!({
                 "name": it.name, "instance": it.instance.0, "user": it.user,
                 "created_by": it.created_by, "state": it.state.as_str(), "rc": it.rc,
             });
-            note(c, by, "task.remove", &it, detail)?;
-            c.prepare_cached("DELETE FROM tasks WHERE id = ?1")?
-                .execute([id.0])?;
+            note(c, &by, "task.remove", &it, detail)?;
+            delete(c, id)?;
             Ok(true)
         })
         .await
     }
+}
+
+/// Removes a task with all that hangs on it.
+pub(in crate::store) fn delete(c: &Connection, id: TaskId) -> rusqlite::Result<()> {
+    c.prepare_cached("DELETE FROM tasks WHERE id = ?1")?
+        .execute([id.0])?;
+    Ok(())
 }

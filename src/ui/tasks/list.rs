@@ -34,6 +34,7 @@ pub struct Asked {
     name: String,
     tag: String,
     approval: String,
+    pinned: String,
     q: String,
     #[serde(flatten)]
     cursor: Cursor,
@@ -50,17 +51,25 @@ impl Asked {
 
     /// Whether what is asked for less often is.
     fn has_more(&self) -> bool {
-        let rare = [&self.user, &self.name, &self.tag, &self.approval];
+        let rare = [
+            &self.user,
+            &self.name,
+            &self.tag,
+            &self.approval,
+            &self.pinned,
+        ];
         rare.iter().any(|it| !it.is_empty())
     }
 
     fn filter(&self) -> Outcome<TaskFilter> {
         let id = |text: &str| text.trim().parse().ok();
+        let pinned = |text: &str| text.parse().ok();
         let approval = "is not a state of an approval";
         Ok(TaskFilter {
             state: asked(&self.state, State::parse, "state", "is not a state")?,
             instance: asked(&self.instance, id, "instance", "must be an id")?.map(InstanceId),
             approval: asked(&self.approval, ApprovalState::parse, "approval", approval)?,
+            pinned: asked(&self.pinned, pinned, "pinned", "must be true or false")?,
             user: given(&self.user),
             name: given(&self.name),
             tag: given(&self.tag),
@@ -68,7 +77,7 @@ impl Asked {
         })
     }
 
-    fn narrowing(&self) -> [(&'static str, &String); 7] {
+    fn narrowing(&self) -> [(&'static str, &String); 8] {
         [
             ("state", &self.state),
             ("instance", &self.instance),
@@ -76,6 +85,7 @@ impl Asked {
             ("name", &self.name),
             ("tag", &self.tag),
             ("approval", &self.approval),
+            ("pinned", &self.pinned),
             ("q", &self.q),
         ]
     }

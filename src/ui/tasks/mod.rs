@@ -17,7 +17,7 @@ pub use bulk::{ask as ask_bulk, carry_out as carry_out_bulk};
 pub use diff::compare;
 pub use form::{blank, create};
 pub use list::index;
-pub use show::{cancel, delete, detail, rerun};
+pub use show::{cancel, delete, detail, pin, rerun};
 
 use crate::domain::{
     Clock as _, Error, Instance, InstanceId, Kind, Result, State, SystemClock, Task, TaskId,

@@ -45,12 +45,16 @@ fn terminal(with: Terminal, service: &Service, actor: &Actor, task: &Task) -> Te
         with = with.send("Approve it", ("PUT", format!("{path}/approval")), &body);
     }
     if actor.may_change(task) {
-        with = if task.state.has_ended() {
-            with.delete("Delete it", &path)
-        } else {
-            let body = json!({"state": State::Abort.as_str()});
-            with.send("Cancel it", ("PUT", &path), &body)
+        with = match task.state.has_ended() {
+            true if task.pinned => with,
+            true => with.delete("Delete it", &path),
+            false => {
+                let body = json!({"state": State::Abort.as_str()});
+                with.send("Cancel it", ("PUT", &path), &body)
+            }
         };
+        let what = if task.pinned { "Unpin it" } else { "Pin it" };
+        with = with.send(what, ("PUT", &path), &json!({"pinned": !task.pinned}));
     }
     if actor.may(Action::RunTasks) && task.stdin_bytes == 0 {
         with = post(with, "Run it again", &NewTask::again(task.clone(), None));
@@ -103,6 +107,29 @@ pub async fn cancel(
 ) -> Result<Response> {
     let update = TaskUpdate {
         state: Some(State::Abort),
+        ..TaskUpdate::default()
+    };
+    let task = service
+        .update_task(&actor, id_of(&id)?, update, None)
+        .await?;
+    Ok(page::see(format!("/tasks/{}", task.id)))
+}
+
+/// What the buttons to pin and to unpin send.
+#[derive(Deserialize)]
+pub struct Pin {
+    pinned: bool,
+}
+
+#[handler]
+pub async fn pin(
+    Caller(actor): Caller,
+    Data(service): Data<&Service>,
+    Path(id): Path<String>,
+    Form(Pin { pinned }): Form<Pin>,
+) -> Result<Response> {
+    let update = TaskUpdate {
+        pinned: Some(pinned),
         ..TaskUpdate::default()
     };
     let task = service

@@ -16,6 +16,7 @@ mod jump;
 mod launch;
 mod lists;
 mod metrics;
+mod pinned;
 mod raw;
 mod sessions;
 mod tasks;

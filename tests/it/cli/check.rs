@@ -46,10 +46,24 @@ async fn what_is_not_usable_is_said_with_what_to_do() {
     );
     assert!(said.text().contains("FAIL store: "), "{}", said.text());
 
-    fs::write(home.path().join("wsexec.toml"), "nothing = 1").unwrap();
-    let said = check(&home, &[]).await;
-    assert_eq!(said.code, Some(1));
-    assert!(said.text().starts_with("FAIL config: "), "{}", said.text());
+    for (text, told) in [
+        ("nothing = 1", "unknown key `nothing`"),
+        (
+            "[retention]\nmax_age = 0",
+            "retention.max_age: 0 would keep",
+        ),
+        (
+            "[[retention.rules]]\nlabel = \"env = prod\"",
+            "retention.rules.label: \"env \" is no key of a label",
+        ),
+    ] {
+        fs::write(home.path().join("wsexec.toml"), text).unwrap();
+        let said = check(&home, &[]).await;
+        assert_eq!(said.code, Some(1));
+        let line = said.text();
+        assert!(line.starts_with("FAIL config: "), "{line}");
+        assert!(line.contains(told), "{line}");
+    }
 }
 
 #[tokio::test]

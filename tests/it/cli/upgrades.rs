@@ -116,6 +116,18 @@ async fn the_store_of_each_older_program_is_taken_up_whole_and_kept_as_it_was() 
         );
         let instance = app.client().get("/wsexec/instances/1").await.json();
         assert_eq!(instance["instance"]["tag"], "kept", "schema {schema}");
+        let store = Connection::open(app.data().join("wsexec.db")).expect("the store");
+        let mode: i64 = store
+            .pragma_query_value(None, "auto_vacuum", |row| row.get(0))
+            .expect("a mode");
+        assert_eq!(mode, 2, "schema {schema}: it gives room back");
+        let counted: (i64, i64) = store
+            .query_row("SELECT tasks, bytes FROM expendable", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .expect("a count");
+        assert_eq!(counted, (20, 5), "schema {schema}");
+        drop(store);
         let kept = app.data().join(format!("wsexec.db.schema-{schema}"));
         assert_eq!(version(&kept), schema as i64);
         let mode = fs::metadata(&kept).expect("the copy").permissions().mode();

@@ -16,6 +16,7 @@ mod login;
 mod new_task;
 mod output;
 mod pages;
+mod pinned;
 pub mod routes;
 mod scopes;
 mod secrets;

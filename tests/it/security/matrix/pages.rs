@@ -266,6 +266,9 @@ fn pages() -> Vec<Row<Fields>> {
             412,
             |_| vec![("decision", "approve".into())],
         ),
+        row(("post", "/tasks/:id/pin"), Task, (RUN, MANAGE), 303, |_| {
+            vec![("pinned", "true".into())]
+        }),
         row(("post", "/tasks/:id/rerun"), Task, (RUN, RUN), 303, |_| {
             vec![key()]
         }),
