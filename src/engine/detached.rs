@@ -15,6 +15,7 @@ use super::run::until;
 use super::slots::Place;
 use super::{AGAIN, Shared, target};
 use crate::domain::{self, Ending, Instance, Outcome, RemoteProcess, Task};
+use crate::failpoint;
 use crate::ssh::remote::detached::{Bounds, Detached, Started};
 use crate::ssh::{Command, Failure, Lease};
 use follow::LEFT_BEHIND;
@@ -263,7 +264,9 @@ impl<'a> Run<'a> {
                 )));
             }
         };
+        failpoint::pass("detached.started");
         self.keep(process).await;
+        failpoint::pass("detached.located");
         self.back_in_reach().await;
         loop {
             self.follow(&mut session, run).await?;
@@ -281,6 +284,7 @@ impl<'a> Run<'a> {
             {
                 let (ending, end) = self.judge(&state);
                 let last = self.collect(collection).await?;
+                failpoint::pass("detached.collected");
                 // What is not over may still be of use to whoever looks for it there.
                 let session = state.over.then_some(session);
                 return Ok(Over {
