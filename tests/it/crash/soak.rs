@@ -1,11 +1,12 @@
 //! A long day in short: all that clients do, over and over, leaves nothing behind.
 
 use crate::harness::app::App;
-use crate::harness::client::{Client, send};
+use crate::harness::client::Client;
 use crate::harness::effort::effort;
 use crate::harness::people::{Person, viewer};
 use crate::harness::process::DEADLINE;
 use crate::harness::sshd::{Sshd, user};
+use crate::ui::visitor::Visitor;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::fmt;
@@ -121,13 +122,12 @@ async fn round(app: &App, client: &Client, person: &Person, instance: i64) -> us
         let reply = client.get(&format!("/wsexec/tasks{list}")).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
-    let (_, pages) = person.session(app).await;
-    let reply = pages.get("/tasks").await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    let logout = pages
-        .request(Method::POST, "/logout")
-        .header("Origin", app.url());
-    send(logout).await;
+    let mut visitor = Visitor::of(app);
+    let reply = visitor.log_in(&person.name, &person.password, "/").await;
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    visitor.read("/tasks").await;
+    let reply = visitor.submit("/logout", &[]).await;
+    assert_eq!(reply.status, 303, "{}", reply.text());
     3
 }
 

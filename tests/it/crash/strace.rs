@@ -1,6 +1,6 @@
 //! What the server asks of the kernel, seen and spoilt by strace.
 
-use crate::harness::app::App;
+use crate::harness::app::{App, DEADLINE};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -73,6 +73,22 @@ impl Strace {
             }
             assert!(begun.elapsed() < Duration::from_secs(30), "{said}");
             sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until so many system calls have failed by it.
+    pub async fn failed(&self, wanted: usize) {
+        let begun = Instant::now();
+        let failed = || {
+            let files = std::fs::read_dir(self.directory.path()).expect("its directory");
+            let texts = files.map(|it| std::fs::read_to_string(it.expect("a file").path()));
+            let failed = texts.map(|text| text.expect("text").matches("(INJECTED)").count());
+            failed.sum::<usize>()
+        };
+        while failed() < wanted {
+            let late = begun.elapsed() > DEADLINE;
+            assert!(!late, "{} of {wanted} have failed", failed());
+            sleep(Duration::from_millis(20)).await;
         }
     }
 
