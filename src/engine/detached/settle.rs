@@ -43,6 +43,7 @@ impl Run<'_> {
                 outcome,
                 what,
                 stopped,
+                earlier: self.was_to_end,
             }
         });
         let now = self.shared.clock.now();

@@ -177,7 +177,7 @@ async fn a_disk_that_is_full_is_told_and_what_was_taken_is_not_lost() {
     bench.app.stop().await;
     let (data, aside) = (bench.app.data(), bench.app.path("aside"));
     fs::rename(&data, &aside).expect("a directory");
-    let Some(disk) = SmallDisk::mount(&data, 4096) else {
+    let Some(disk) = SmallDisk::mount(&data, 64 * 1024) else {
         return;
     };
     let copied = Command::new("cp")
@@ -260,7 +260,7 @@ async fn a_disk_that_fails_now_and_then_under_load_loses_nothing() {
     let instance = app.declare("127.0.0.1", sshd.port()).await;
     let load = Load::start(&app, &sshd, instance, 8);
     for (calls, when) in [
-        ("fdatasync", "2+3"),
+        ("fdatasync,fsync", "2+3"),
         ("pwrite64", "5+7"),
         ("pread64", "2+3"),
     ] {
@@ -273,7 +273,7 @@ async fn a_disk_that_fails_now_and_then_under_load_loses_nothing() {
         println!("figure: {calls} failed {failures} times, now and then");
     }
     // While a sync fails, what was taken must be there after a crash.
-    let Some(strace) = Strace::fail(&app, "fdatasync", "1+2").await else {
+    let Some(strace) = Strace::fail(&app, "fdatasync,fsync", "1+2").await else {
         return;
     };
     strace.failed(5).await;
