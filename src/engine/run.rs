@@ -7,6 +7,7 @@ use super::retry::retry;
 use super::slots::Place;
 use super::{AGAIN, Shared, target};
 use crate::domain::{Ending, Instance, Outcome, RemoteProcess, Stream, Task};
+use crate::failpoint;
 use crate::ssh::{Event, Failure, Lease, Running};
 use crate::traces;
 use futures_util::FutureExt;
@@ -140,6 +141,7 @@ impl Run<'_> {
         drop(command);
         match started {
             Ok(Ok(running)) => {
+                failpoint::pass("task.started");
                 let followed = self.follow(session, running);
                 followed.instrument(traces::step("run")).await
             }
@@ -278,6 +280,7 @@ impl Run<'_> {
 
     /// Records the end, however long the store takes to accept it.
     async fn record(&mut self, ending: Ending, begun: Instant) {
+        failpoint::pass("task.exited");
         let known = self.shared.known();
         for stream in Stream::ALL {
             self.output.release(&known, stream, Instant::now());
@@ -304,6 +307,7 @@ impl Run<'_> {
             }
             sleep(AGAIN).await;
         }
+        failpoint::pass("task.ended");
         tracing::info!(
             task = self.task.id.0,
             instance = self.instance.id.0,

@@ -5,6 +5,7 @@ use crate::domain::{
     ApprovalRules, Become, By, Error, Idempotency, InstanceState, Kind, NewTask, Result, Task,
     TaskId,
 };
+use crate::failpoint;
 use crate::store::audit::{self, Act};
 use crate::store::idempotency::{self, Scope};
 use crate::store::{Store, access, approvals, instances, launch};
@@ -91,6 +92,7 @@ impl Store {
             if let Some(origin) = origin {
                 origin.posts(id);
             }
+            failpoint::pass("post.before_commit");
             Ok((task, true))
         })
         .await
