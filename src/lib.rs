@@ -29,6 +29,8 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 mod failpoint;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod http;
 pub mod service;
 pub mod ssh;

@@ -13,6 +13,8 @@ mod check;
 mod conditional;
 mod document;
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod host_keys;
 mod identities;
 mod identity_change;

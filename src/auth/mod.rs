@@ -4,6 +4,8 @@
 
 mod flights;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod openid;
 mod password;
 mod secret_file;

@@ -32,7 +32,7 @@ pub fn is_api_token(token: &Secret) -> bool {
         .is_some_and(|(random, check)| check == checksum(random))
 }
 
-fn checksum(random: &[u8; 32]) -> [u8; CHECK] {
+pub(super) fn checksum(random: &[u8; 32]) -> [u8; CHECK] {
     let digest = Sha256::new().chain_update(PREFIX).chain_update(random);
     let digest: [u8; 32] = digest.finalize().into();
     std::array::from_fn(|place| digest[place])

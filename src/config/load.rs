@@ -108,10 +108,12 @@ fn check_owner(file: &File, path: &Path) -> Result<(), ConfigError> {
 
 /// # Errors
 /// The line, the key with its section, and what is wrong.
-fn parse(text: &str) -> Result<Config, String> {
+pub(super) fn parse(text: &str) -> Result<Config, String> {
     let parsed = toml::Deserializer::parse(text).map_err(|error| at_line(text, &error, ""))?;
     serde_path_to_error::deserialize(parsed).map_err(|error| {
         let path = error.path().to_string();
+        // A key may be any text, in quotes.
+        let path = path.escape_debug().to_string();
         let path = if path == "." { "" } else { &path };
         at_line(text, error.inner(), path)
     })

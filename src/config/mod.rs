@@ -4,6 +4,8 @@
 //! reading of files is in `load`; flags and the environment are laid over it by `cli`.
 
 mod auth;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod load;
 mod openid;
 mod proxies;

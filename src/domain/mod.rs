@@ -9,6 +9,8 @@ mod certificate;
 mod clock;
 mod credential;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod health;
 mod host_key;
 mod identity;

@@ -10,6 +10,8 @@ mod command;
 mod detached;
 mod end;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod health;
 mod identities;
 mod output;

@@ -122,7 +122,7 @@ pub(super) fn challenges(request: &Request) -> [&'static str; 2] {
 }
 
 /// RFC 6750 section 2.1; none where the header is anything else.
-fn bearer(request: &Request) -> Option<Secret> {
+pub(super) fn bearer(request: &Request) -> Option<Secret> {
     let mut headers = request.headers().get_all(AUTHORIZATION).iter();
     let (scheme, token) = headers.next()?.to_str().ok()?.split_once(' ')?;
     let alone = headers.next().is_none() && scheme.eq_ignore_ascii_case("bearer");
@@ -154,7 +154,7 @@ async fn basic(request: &Request, service: &Service) -> Result<Actor> {
 }
 
 /// RFC 7617, with UTF-8; none where the header is anything else.
-fn credentials(request: &Request) -> Option<(String, Secret)> {
+pub(super) fn credentials(request: &Request) -> Option<(String, Secret)> {
     let mut headers = request.headers().get_all(AUTHORIZATION).iter();
     let (scheme, encoded) = headers.next()?.to_str().ok()?.split_once(' ')?;
     if headers.next().is_some() || !scheme.eq_ignore_ascii_case("basic") {

@@ -8,6 +8,8 @@ mod body;
 mod connection;
 mod events;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod headers;
 mod health;
 mod language;

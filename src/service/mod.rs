@@ -8,6 +8,8 @@ mod certificates;
 mod check;
 mod confirm;
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod hold;
 mod host_keys;
 mod identities;

@@ -35,7 +35,7 @@ pub struct AgentKey {
 }
 
 impl AgentKey {
-    fn of(identity: AgentIdentity) -> Option<Self> {
+    pub(super) fn of(identity: AgentIdentity) -> Option<Self> {
         let blob = identity.public_key().to_bytes().ok()?;
         let key = Self {
             fingerprint: fingerprint(&blob),
@@ -226,7 +226,7 @@ impl thrussh::Signer for Signer {
 /// The request to be signed (RFC 4252 section 7) with the name of the signature algorithm that was
 /// offered. thrussh writes `ssh-rsa` there for every RSA key, which is the name of the key and of
 /// the SHA-1 signature that servers refuse (RFC 8332 section 3.2).
-fn renamed(request: &[u8], algorithm: &str) -> Option<CryptoVec> {
+pub(super) fn renamed(request: &[u8], algorithm: &str) -> Option<CryptoVec> {
     // The strings before the name are the session id, the user, the service and `publickey`; a
     // byte stands behind the first and before the name.
     let mut at = 0;

@@ -319,6 +319,13 @@ impl Unusable {
     pub(super) fn wrong_passphrase() -> Self {
         Self("does not open with the configured passphrase".into())
     }
+    pub(super) fn too_slow() -> Self {
+        Self(
+            "is encrypted in a way that takes too long to open, or is not known: encrypt it anew with \
+             ssh-keygen -p"
+                .into(),
+        )
+    }
     pub(super) fn unsupported() -> Self {
         Self("is neither an ed25519, nor an ECDSA, nor an RSA key".into())
     }

@@ -3,11 +3,24 @@
 use super::host_keys::fingerprint;
 use super::identities::{Identity, Unusable};
 use crate::domain::{Secret, random_bytes};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use openssl::pkey::{Id, PKey};
-use russh::keys::ssh_key::LineEnding;
+use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::pkcs5::{EncryptionScheme, pbes2};
 use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::ssh_key::{Kdf, LineEnding};
 use russh::keys::{Algorithm, PrivateKey};
 use zeroize::Zeroizing;
+
+/// The most rounds of bcrypt (PROTOCOL.key) that it may take to open a key: some seconds. A file says
+/// itself how many there are, up to 4,294,967,295.
+pub(super) const ROUNDS: u32 = 1000;
+/// The same for PBKDF2 (RFC 8018 section 5.2), of which each takes less.
+const ITERATIONS: u32 = 5_000_000;
+
+const OPENSSH: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
+const PKCS8: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 
 /// Asked for where a key is encrypted.
 pub(super) type Passphrase<'a> = dyn Fn() -> Result<Option<Secret>, Unusable> + 'a;
@@ -101,17 +114,46 @@ fn half(key: &PrivateKey, comment: &str) -> Result<PublicHalf, Unusable> {
 
 pub(super) fn parse(bytes: &[u8], passphrase: &Passphrase) -> Result<PrivateKey, Unusable> {
     let text = std::str::from_utf8(bytes).map_err(|_| Unusable::not_a_key())?;
-    match text.contains("-----BEGIN OPENSSH PRIVATE KEY-----") {
+    match text.contains(OPENSSH) {
         true => parse_openssh(text, passphrase),
+        false if is_slow_pem(text) => Err(Unusable::too_slow()),
         false => parse_pem(bytes, passphrase),
+    }
+}
+
+/// What stands behind this first line, as far as the last one.
+fn decoded(text: &str, first_line: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let (_, body) = text.split_once(first_line)?;
+    let (body, _) = body.split_once("-----END ").unwrap_or((body, ""));
+    let body: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
+    STANDARD.decode(&*body).ok().map(Zeroizing::new)
+}
+
+/// Whether a key in PKCS#8 takes too long to open, or how long is not known.
+fn is_slow_pem(text: &str) -> bool {
+    let Some(key) = decoded(text, PKCS8) else {
+        return text.contains(PKCS8);
+    };
+    match EncryptedPrivateKeyInfoRef::try_from(&**key).map(|key| key.encryption_algorithm) {
+        Ok(EncryptionScheme::Pbes2(with)) => match with.kdf {
+            pbes2::Kdf::Pbkdf2(kdf) => kdf.iteration_count > ITERATIONS,
+            // OpenSSL bounds what it needs.
+            _ => false,
+        },
+        Ok(_) => false,
+        Err(_) => true,
     }
 }
 
 fn parse_openssh(text: &str, passphrase: &Passphrase) -> Result<PrivateKey, Unusable> {
     let key = match russh::keys::decode_secret_key(text, None) {
         Err(russh::keys::Error::KeyIsEncrypted) => {
+            let key = locked(text).ok_or_else(Unusable::not_a_key)?;
+            if matches!(key.kdf(), Kdf::Bcrypt { rounds, .. } if *rounds > ROUNDS) {
+                return Err(Unusable::too_slow());
+            }
             let passphrase = passphrase()?.ok_or_else(Unusable::needs_passphrase)?;
-            russh::keys::decode_secret_key(text, Some(passphrase.expose()))
+            key.decrypt(passphrase.expose())
                 .map_err(|_| Unusable::wrong_passphrase())
         }
         other => other.map_err(|_| Unusable::not_a_key()),
@@ -120,6 +162,11 @@ fn parse_openssh(text: &str, passphrase: &Passphrase) -> Result<PrivateKey, Unus
         Algorithm::Ed25519 | Algorithm::Rsa { .. } | Algorithm::Ecdsa { .. } => Ok(key),
         _ => Err(Unusable::unsupported()),
     }
+}
+
+/// A key of OpenSSH that is not opened yet.
+pub(super) fn locked(text: &str) -> Option<PrivateKey> {
+    PrivateKey::from_bytes(&decoded(text, OPENSSH)?).ok()
 }
 
 /// PKCS#1, SEC 1 and PKCS#8, encrypted or not, as OpenSSL reads them.

@@ -48,7 +48,7 @@ impl File {
 }
 
 /// Key blobs (RFC 4253 section 6.6) that known_hosts has for one host.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     /// Keys of hosts and of authorities.
     pub revoked: Vec<Vec<u8>>,
@@ -61,7 +61,7 @@ pub struct Known {
 }
 
 impl Known {
-    fn of(entries: &[Entry], host: &str, port: u16) -> Self {
+    pub(super) fn of(entries: &[Entry], host: &str, port: u16) -> Self {
         let name = name(host, port);
         let mut known = Self::default();
         for entry in entries {
@@ -96,7 +96,7 @@ pub fn name(host: &str, port: u16) -> String {
 
 /// The lines that can be read. Of the others the log tells the number, and nothing of them is shown;
 /// one that revokes a key is an error.
-fn parse(bytes: &[u8]) -> io::Result<Vec<Entry>> {
+pub(super) fn parse(bytes: &[u8]) -> io::Result<Vec<Entry>> {
     let text = String::from_utf8_lossy(bytes);
     let mut entries = Vec::new();
     for (number, line) in text.lines().enumerate() {

@@ -12,6 +12,8 @@ mod certificates;
 mod connect;
 pub mod demo;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod host_keys;
 mod identities;
 mod input;

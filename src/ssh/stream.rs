@@ -213,14 +213,14 @@ impl AsyncWrite for Wire {
 
 /// The packets of one direction while they are in the clear (RFC 4253 section 6).
 #[derive(Default)]
-struct Clear {
+pub(super) struct Clear {
     buffer: Vec<u8>,
     done: bool,
 }
 
 impl Clear {
     /// Shows each packet's payload until one is the last that matters.
-    fn take(&mut self, bytes: &[u8], mut is_last: impl FnMut(&[u8]) -> bool) {
+    pub(super) fn take(&mut self, bytes: &[u8], mut is_last: impl FnMut(&[u8]) -> bool) {
         if self.done {
             return;
         }

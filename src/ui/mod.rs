@@ -13,6 +13,8 @@ mod confirm;
 mod errors;
 mod filters;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod home;
 mod identities;
 mod instances;

@@ -53,6 +53,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "traces",
         ],
     ),
+    // Only in tests and with the feature of that name.
+    (
+        "fuzzing",
+        &[
+            "domain", "config", "ssh", "auth", "engine", "service", "http", "api", "ui",
+        ],
+    ),
     (
         "cli",
         &["app", "config", "service", "domain", "tls", "vault"],

@@ -10,6 +10,8 @@ mod collection;
 mod following;
 mod talk;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::ssh) use collection::state as read_state;
 pub use collection::{Collection, Kept, State};
 pub use following::{Followed, Following};
 

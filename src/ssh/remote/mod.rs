@@ -8,6 +8,8 @@ mod become_user;
 mod check;
 mod deliver;
 pub mod detached;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::ssh) mod fuzzing;
 mod hear;
 mod launch;
 mod secrets;

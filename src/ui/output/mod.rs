@@ -2,6 +2,8 @@
 
 mod ansi;
 mod canvas;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::ui) mod fuzzing;
 mod live;
 mod palette;
 mod rows;

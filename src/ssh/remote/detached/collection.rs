@@ -120,7 +120,7 @@ impl Collection {
 }
 
 /// Reads what collect.sh says: words in a fixed order.
-fn state(said: &str) -> Option<State> {
+pub(in crate::ssh) fn state(said: &str) -> Option<State> {
     let mut words = said.split(' ');
     if words.next()? != "state" {
         return None;
