@@ -1,5 +1,6 @@
 //! Tasks: the list, one task, the form, and what can be done to one.
 
+mod amend;
 mod approval;
 mod bulk;
 mod diff;
@@ -12,6 +13,7 @@ mod review;
 mod secrets;
 mod show;
 
+pub use amend::{form as amendable, save as save_amended};
 pub use approval::decide;
 pub use bulk::{ask as ask_bulk, carry_out as carry_out_bulk};
 pub use diff::compare;
