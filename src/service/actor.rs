@@ -311,7 +311,7 @@ impl Actor {
     }
 
     /// For what is done to a task: one's own, or anybody's.
-    pub(super) fn require_task(&self, task: &Task) -> Result<()> {
+    pub fn require_task(&self, task: &Task) -> Result<()> {
         self.require(self.needed_for(task))
     }
 

@@ -42,7 +42,7 @@ const fn known(field: &'static str, label: &'static str) -> Known {
     }
 }
 
-const KNOWN: [Known; 40] = [
+const KNOWN: [Known; 43] = [
     known("again", "The repetition"),
     Known {
         element: "become_user",
@@ -73,6 +73,7 @@ const KNOWN: [Known; 40] = [
     known("password", "The password"),
     known("port", "The port"),
     known("pty", "The terminal"),
+    known("rc", "The exit code"),
     known("retries", "The number of retries"),
     known("retry_delay", "The time"),
     known("role", "The role"),
@@ -80,7 +81,9 @@ const KNOWN: [Known; 40] = [
     known("script", "The script"),
     known("secrets", "Secrets:"),
     known("state", "The state"),
+    known("stderr", "The standard error"),
     known("stdin", "The standard input"),
+    known("stdout", "The standard output"),
     known("subject", "The subject"),
     known("tag", "The description"),
     known("timeout", "The time limit"),

@@ -86,6 +86,10 @@ pub fn routes(service: Service) -> impl IntoEndpoint {
         .at("/tasks/:id/events", get(output::follow))
         .at("/tasks/:id/diff", get(tasks::compare))
         .at("/tasks/:id/cancel", post(tasks::cancel))
+        .at(
+            "/tasks/:id/amend",
+            get(tasks::amendable).post(tasks::save_amended),
+        )
         .at("/tasks/:id/approval", post(tasks::decide))
         .at("/tasks/:id/pin", post(tasks::pin))
         .at("/tasks/:id/rerun", post(tasks::rerun))

@@ -1,5 +1,6 @@
 //! Tasks: the list, one task, the form, and what can be done to one.
 
+mod amend;
 mod approval;
 mod bulk;
 mod diff;
@@ -12,6 +13,7 @@ mod review;
 mod secrets;
 mod show;
 
+pub use amend::{form as amendable, save as save_amended};
 pub use approval::decide;
 pub use bulk::{ask as ask_bulk, carry_out as carry_out_bulk};
 pub use diff::compare;
@@ -36,6 +38,17 @@ pub struct Row {
     pub look: Look,
     /// Seconds that it ran, or has been running.
     pub duration: Option<i64>,
+}
+
+impl Row {
+    fn of(task: Task, instance: Option<Instance>) -> Self {
+        Self {
+            instance,
+            look: Look::of(&task),
+            duration: task.duration(SystemClock.now()),
+            task,
+        }
+    }
 }
 
 /// A task's state at a glance. Word, shape and colour are the template's.
@@ -82,7 +95,6 @@ impl Look {
 /// # Errors
 /// `Unavailable` where the store does not answer.
 pub async fn rows(service: &Service, actor: &Actor, tasks: Vec<Task>) -> Result<Vec<Row>> {
-    let now = SystemClock.now();
     let mut known: HashMap<InstanceId, Option<Instance>> = HashMap::new();
     let mut rows = Vec::with_capacity(tasks.len());
     for task in tasks {
@@ -93,14 +105,15 @@ pub async fn rows(service: &Service, actor: &Actor, tasks: Vec<Task>) -> Result<
                 place.insert(found).clone()
             }
         };
-        rows.push(Row {
-            instance,
-            look: Look::of(&task),
-            duration: task.duration(now),
-            task,
-        });
+        rows.push(Row::of(task, instance));
     }
     Ok(rows)
+}
+
+/// Puts one task beside its instance.
+async fn row(service: &Service, actor: &Actor, task: Task) -> Result<Row> {
+    let instance = instance_if_there(service, actor, task.instance).await?;
+    Ok(Row::of(task, instance))
 }
 
 /// The instance; none where it was removed.

@@ -1,7 +1,7 @@
 use super::post::post;
 use super::{Look, id_of, instance_if_there};
 use crate::domain::{
-    Clock as _, Instance, NewTask, State, Stream, SystemClock, Task, TaskId, random_token,
+    Attempt, Clock as _, Instance, NewTask, State, Stream, SystemClock, Task, TaskId, random_token,
 };
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Actor, Service, TaskUpdate};
@@ -34,6 +34,8 @@ struct ShowPage {
     may_decide: bool,
     /// The last good run of the same script before it.
     good: Option<TaskId>,
+    /// Runs that could not begin, before the last one.
+    attempts: Vec<Attempt>,
 }
 
 /// What can be done to a task from a terminal.
@@ -45,13 +47,16 @@ fn terminal(with: Terminal, service: &Service, actor: &Actor, task: &Task) -> Te
         with = with.send("Approve it", ("PUT", format!("{path}/approval")), &body);
     }
     if actor.may_change(task) {
-        with = match task.state.has_ended() {
-            true if task.pinned => with,
-            true => with.delete("Delete it", &path),
-            false => {
-                let body = json!({"state": State::Abort.as_str()});
-                with.send("Cancel it", ("PUT", &path), &body)
+        with = if task.state.has_ended() {
+            let body = json!({"rc": task.rc});
+            let with = with.send("Amend it", ("PUT", &path), &body);
+            match task.pinned {
+                true => with,
+                false => with.delete("Delete it", &path),
             }
+        } else {
+            let body = json!({"state": State::Abort.as_str()});
+            with.send("Cancel it", ("PUT", &path), &body)
         };
         let what = if task.pinned { "Unpin it" } else { "Pin it" };
         with = with.send(what, ("PUT", &path), &json!({"pinned": !task.pinned}));
@@ -90,6 +95,10 @@ pub async fn detail(
         may_run: actor.may(Action::RunTasks),
         may_decide: service.may_decide(&actor, &task),
         good: service.last_good_run(&actor, &task).await?.map(|it| it.id),
+        attempts: match task.attempt {
+            0 | 1 => Vec::new(),
+            _ => service.attempts(&actor, task.id).await?,
+        },
         task,
     })?;
     if is_new {

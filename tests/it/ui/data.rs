@@ -112,6 +112,7 @@ impl Given {
         }
         for id in self.tasks.iter().take(2) {
             pages.push(("/tasks/:id", format!("/tasks/{id}?output=none")));
+            pages.push(("/tasks/:id/amend", format!("/tasks/{id}/amend")));
             pages.push(("/tasks/:id/diff", format!("/tasks/{id}/diff")));
             pages.push(("/tasks/new", format!("/tasks/new?from={id}")));
             pages.push(("/tasks/bulk", format!("/tasks/bulk?do=rerun&id={id}")));

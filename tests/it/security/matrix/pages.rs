@@ -232,6 +232,15 @@ fn pages() -> Vec<Row<Fields>> {
             |_| vec![("do", "deactivate".into()), ("id", "987654".into())],
         ),
         show("/tasks/:id", Task, ALL),
+        row(("get", "/tasks/:id/amend"), Task, (RUN, MANAGE), 200, none),
+        row(
+            ("post", "/tasks/:id/amend"),
+            Task,
+            (RUN, MANAGE),
+            // The form's version is that of no task.
+            412,
+            |_| vec![("name", "n".into()), ("rc", "0".into())],
+        ),
         show("/tasks/:id/events", Task, ALL),
         show("/tasks/:id/diff", Task, ALL),
         show("/instances", Nothing, ALL),
