@@ -164,7 +164,9 @@ impl Inner {
         if authority::renew(&self.config, &certificate)? {
             return Ok(Renewal::Done);
         }
-        if certificate.seconds_left(now) < SOON {
+        if let Some(warning) = certificate.warning() {
+            tracing::warn!("{warning}");
+        } else if certificate.seconds_left(now) < SOON {
             let end = certificate.origin();
             tracing::warn!("the certificate, {end}, ends soon and is not renewed here: replace it");
         }

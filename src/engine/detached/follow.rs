@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         let grace = Duration::from_secs(shared.config.cancel_grace);
         let patience = Duration::from_secs(shared.config.reconnect_timeout);
         let process = self.task.process.clone();
-        let remains = Remains::of_earlier(shared, &self.task, process);
+        let remains = Remains::of(shared, &self.task, process, None, self.started);
         let in_vain = self.in_vain > 0;
         let used = Use::Run(self.task.id);
         async move {
