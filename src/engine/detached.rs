@@ -154,9 +154,9 @@ impl<'a> Run<'a> {
         };
         let gone = Duration::from_secs(gone.unsigned_abs());
         // Counted from the start, also across restarts.
-        let deadline = task.timeout.map(|timeout| {
-            begun + Duration::from_secs(timeout.into()).saturating_sub(gone)
-        });
+        let deadline = task
+            .timeout
+            .map(|timeout| begun + Duration::from_secs(timeout.into()).saturating_sub(gone));
         let limit = shared.config.output_limit;
         Self {
             // The machine keeps the bounds; what is stored of a run that goes on is all head.

@@ -1,5 +1,5 @@
 use super::{OpenError, Store, connect, migrate, place};
-use rusqlite::OpenFlags;
+use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 
 impl Store {
@@ -22,12 +22,19 @@ impl Store {
         let connection = connect(&unchanged(&path), read_only)?;
         migrate::check(&connection)?;
         // Indexes against their tables as well would take several times as long.
-        let told: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        match told.as_str() {
-            "ok" => Ok(true),
-            _ => Err(OpenError::Damaged(told)),
-        }
+        whole(&connection, "quick_check")?;
+        Ok(true)
+    }
+}
+
+/// Asks SQLite (`quick_check` or `integrity_check`) whether all of the file is what it wrote.
+pub(super) fn whole(connection: &Connection, pragma: &str) -> Result<(), OpenError> {
+    let told: String =
+        connection.query_row(&format!("PRAGMA {pragma}(1)"), [], |row| row.get(0))?;
+    // Its first line may name the database alone.
+    match told.lines().last() {
+        Some("ok") => Ok(()),
+        what => Err(OpenError::Damaged(what.unwrap_or_default().to_owned())),
     }
 }
 

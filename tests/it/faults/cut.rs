@@ -217,7 +217,10 @@ async fn passes(fault: Fault) {
     if fault == Fault::Killed {
         let task = app.wait_ended(attached).await;
         assert_eq!(task["outcome"], "lost", "{task:#}");
-        assert!(reason(&task).contains("Nothing of it runs there any more"), "{task:#}");
+        assert!(
+            reason(&task).contains("Nothing of it runs there any more"),
+            "{task:#}"
+        );
         assert_whole(&task, false);
     }
     std::fs::write(machine.sshd.dir().join("gate"), "").expect("our own directory");
@@ -268,7 +271,14 @@ async fn stays(fault: Fault) {
     };
     for (id, outcome) in [
         (scripts.cancelled[0], "cancelled"),
-        (scripts.timed[0], if fault == Fault::Killed { "lost" } else { "timed_out" }),
+        (
+            scripts.timed[0],
+            if fault == Fault::Killed {
+                "lost"
+            } else {
+                "timed_out"
+            },
+        ),
         (scripts.ticking[0], silent),
     ] {
         let task = app.wait_ended(id).await;
@@ -289,7 +299,10 @@ async fn stays(fault: Fault) {
         let task = app.wait_until(ids[1], told).await;
         assert!(is_current(&task), "{task:#}");
         let why = reason(&task);
-        assert!(why.is_empty() || why.starts_with("The instance does not answer since"), "{task:#}");
+        assert!(
+            why.is_empty() || why.starts_with("The instance does not answer since"),
+            "{task:#}"
+        );
     }
     machine.mend();
     for (id, outcome) in [
@@ -339,7 +352,10 @@ async fn a_script_without_any_deadline_ends_when_its_machine_is_gone_for_a_minut
     app.wait_ended(scripts.timed[0]).await;
     let task = app.wait_ended(scripts.ticking[0]).await;
     assert_eq!(task["outcome"], "lost", "{task:#}");
-    println!("figure: a connection without an answer was given up after {:?}", struck.elapsed());
+    println!(
+        "figure: a connection without an answer was given up after {:?}",
+        struck.elapsed()
+    );
     for marker in &scripts.markers {
         end_those_with(marker);
     }

@@ -2,8 +2,10 @@
 
 use crate::engine::{cancel, is_current, on, post, runs, wait_for};
 use crate::harness::app::App;
+use crate::harness::client::Client;
 use crate::harness::effort::effort;
 use crate::harness::sshd::Sshd;
+use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -17,9 +19,8 @@ async fn floods_on_many_channels_stay_within_their_memory_and_all_end_when_cance
     let floods = effort(30, 100);
     let time = Duration::from_secs(effort(10, 60));
     let sshd = Sshd::start();
-    let config = format!(
-        "[engine]\nmax_per_instance = {floods}\ncancel_grace = 2\n[log]\nlevel = \"info\""
-    );
+    let config =
+        format!("[engine]\nmax_per_instance = {floods}\ncancel_grace = 2\n[log]\nlevel = \"info\"");
     let (app, instance) = on(&sshd, App::builder().config(&config)).await;
     let marker = format!("flood-{}", sshd.port());
     let script = format!("exec yes {marker}");
@@ -27,10 +28,14 @@ async fn floods_on_many_channels_stay_within_their_memory_and_all_end_when_cance
     for _ in 0..floods {
         ids.push(post(&app, instance, &script).await);
     }
+    let client = app.client();
     let mut most = 0;
     for id in &ids {
-        app.wait_until(*id, |task| is_current(task) && task["stdout_bytes"].as_u64() > Some(0))
-            .await;
+        let began = Instant::now();
+        while look(&client, *id).await["stdout_bytes"].as_u64() == Some(0) {
+            assert!(began.elapsed() < LIMIT, "they begin late");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         most = most.max(app.rss_kib());
     }
     let began = Instant::now();
@@ -44,11 +49,10 @@ async fn floods_on_many_channels_stay_within_their_memory_and_all_end_when_cance
         assert_eq!(cancel(&app, *id).await.0, 200);
     }
     for id in ids {
-        let client = app.client();
+        let client = client.clone();
         told.spawn(async move {
-            let path = format!("/wsexec/tasks?output=none&limit=1&order=desc&before={}", id + 1);
             loop {
-                let task = client.get(&path).await.json()["tasks"][0].clone();
+                let task = look(&client, id).await;
                 if !is_current(&task) {
                     return task;
                 }
@@ -72,4 +76,13 @@ async fn floods_on_many_channels_stay_within_their_memory_and_all_end_when_cance
     );
     wait_for(|| !runs(&format!("yes\0{marker}")), "the end of all").await;
     assert!(most < BOUND, "{most} KiB");
+}
+
+/// A task without its output.
+async fn look(client: &Client, id: i64) -> Value {
+    let path = format!(
+        "/wsexec/tasks?output=none&limit=1&order=desc&before={}",
+        id + 1
+    );
+    client.get(&path).await.json()["tasks"][0].clone()
 }

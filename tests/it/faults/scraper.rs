@@ -1,8 +1,8 @@
 //! Scrapers of `/metrics` that ask and never read, or a byte now and then.
 
 use crate::harness::app::App;
-use crate::harness::slow::{Slow, p99};
 use crate::harness::client::Client;
+use crate::harness::slow::{Slow, p99};
 use std::time::{Duration, Instant};
 
 const SCRAPERS: usize = 50;
@@ -26,7 +26,11 @@ async fn scrapers_that_hang_cost_their_connections_alone_and_lose_those() {
         assert_eq!(figures(&client).await, 200);
         times.push(asked.elapsed());
         most = most.max(app.open_files());
-        assert!(began.elapsed() < LIMIT, "{} of {most}, {before}", app.open_files());
+        assert!(
+            began.elapsed() < LIMIT,
+            "{} of {most}, {before}",
+            app.open_files()
+        );
     }
     let more = app.rss_kib().saturating_sub(resident) / 1024;
     println!(

@@ -3,9 +3,8 @@
 use crate::engine::on;
 use crate::harness::app::App;
 use crate::harness::effort::effort;
-use crate::harness::slow::{Kind, Slow, p99};
+use crate::harness::slow::{Kind, Slow, p99, raise_descriptors};
 use crate::harness::sshd::{Sshd, user};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::{Duration, Instant};
 
 /// Seconds that the server lets each of them.
@@ -54,7 +53,10 @@ async fn slow_clients_are_all_closed_in_time_and_everybody_else_is_answered_mean
             break;
         }
         let limit = Duration::from_secs(2 * PATIENCE) + SLACK;
-        assert!(began.elapsed() < limit, "{open} of {most} files are open, {before} before");
+        assert!(
+            began.elapsed() < limit,
+            "{open} of {most} files are open, {before} before"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let (answers, resident) = (times.len(), app.rss_kib() / 1024);
@@ -67,14 +69,4 @@ async fn slow_clients_are_all_closed_in_time_and_everybody_else_is_answered_mean
     );
     assert!(most >= before + count / 2, "they were there at once");
     drop(crowd);
-}
-
-/// Each of them takes one here and one in the server.
-fn raise_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    setrlimit(Resource::Nofile, raised).expect("up to the hard limit");
 }

@@ -75,7 +75,10 @@ async fn a_damaged_page_is_found_told_and_never_answered_from() {
         assert_told(&app).await;
         let mut serve = app.command();
         serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
-        serve.arg(app.data()).arg("--tls-cert").arg(app.certificate());
+        serve
+            .arg(app.data())
+            .arg("--tls-cert")
+            .arg(app.certificate());
         serve.arg("--tls-key").arg(app.path("certs/wsexec.key"));
         let mut process = Process::spawn(&mut serve);
         let begin = std::time::Instant::now();
@@ -96,7 +99,12 @@ async fn a_damaged_page_is_found_told_and_never_answered_from() {
         let url = format!("https://{}", process.address());
         let client = crate::harness::client::Client::new(url, &app.certificate(), login);
         let mut failed = false;
-        for path in ["/wsexec/instances", "/wsexec/tasks", "/wsexec/users/me", "/wsexec/audit"] {
+        for path in [
+            "/wsexec/instances",
+            "/wsexec/tasks",
+            "/wsexec/users/me",
+            "/wsexec/audit",
+        ] {
             let request = client.request(reqwest::Method::GET, path);
             // A list that has begun can only be broken off.
             let Ok(answer) = request.send().await else {
@@ -115,7 +123,11 @@ async fn a_damaged_page_is_found_told_and_never_answered_from() {
             }
         }
         assert_eq!(client.get("/healthz").await.status, 200);
-        assert!(!process.stderr().contains("panicked"), "{}", process.stderr());
+        assert!(
+            !process.stderr().contains("panicked"),
+            "{}",
+            process.stderr()
+        );
         answered += u32::from(failed);
         unnoticed += u32::from(!failed);
     }
@@ -176,7 +188,11 @@ async fn a_data_directory_where_sqlite_can_damage_a_store_is_refused_in_plain_wo
         return;
     };
     let data = at.join("data");
-    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["user", "list"], &["check"]] {
+    for arguments in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["user", "list"],
+        &["check"],
+    ] {
         let mut command = program(home.path());
         command.args(arguments).arg("--data").arg(&data);
         let said = Process::spawn(&mut command).said().await;

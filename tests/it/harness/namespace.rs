@@ -46,7 +46,9 @@ impl Namespace {
 
     /// What runs a command in it.
     pub fn command(&self) -> Vec<String> {
-        ["ip", "netns", "exec", &self.name].map(str::to_owned).into()
+        ["ip", "netns", "exec", &self.name]
+            .map(str::to_owned)
+            .into()
     }
 
     /// Pulls the cable.

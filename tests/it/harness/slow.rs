@@ -2,6 +2,7 @@
 //! takes it away.
 
 use base64::Engine as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore};
 use std::future::pending;
@@ -120,9 +121,9 @@ impl Slow {
                 "POST /wsexec/tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: {login}\r\n\
                  Content-Type: application/json\r\nContent-Length: 10000\r\n\r\n{{"
             ),
-            Kind::Silent | Kind::Reader => format!(
-                "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {login}\r\n\r\n"
-            ),
+            Kind::Silent | Kind::Reader => {
+                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {login}\r\n\r\n")
+            }
         };
         if stream.write_all(begin.as_bytes()).await.is_err() || stream.flush().await.is_err() {
             return;
@@ -168,4 +169,14 @@ async fn dribble(mut stream: impl AsyncWrite + Unpin) {
 pub fn p99(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[(times.len() * 99 / 100).min(times.len() - 1)]
+}
+
+/// As many files and sockets as the hard limit has: each connection takes one here.
+pub fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).expect("up to the hard limit");
 }
