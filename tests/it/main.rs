@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod documents;
 mod engine;
+mod faults;
 mod harness;
 mod security;
 mod ssh;
