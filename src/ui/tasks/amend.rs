@@ -115,7 +115,10 @@ pub async fn save(
     let task = amendable(service, &actor, &id).await?;
     let saved = match typed.amendment(&task) {
         Ok(amend) => {
-            let update = TaskUpdate { state: None, amend };
+            let update = TaskUpdate {
+                amend,
+                ..TaskUpdate::default()
+            };
             let seen = if_version(&typed.version);
             let saved = service.update_task(&actor, task.id, update, Some(seen));
             saved.await

@@ -84,7 +84,7 @@ impl Asked {
         })
     }
 
-    fn narrowing(&self) -> [(&'static str, &String); 8] {
+    fn narrowing(&self) -> [(&'static str, &String); 9] {
         [
             ("state", &self.state),
             ("instance", &self.instance),
