@@ -97,6 +97,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("opentelemetry_otlp", "traces"),
     ("opentelemetry_sdk", "traces"),
     ("tracing_opentelemetry", "traces"),
+    ("sd_notify", "app"),
 ];
 
 #[test]
