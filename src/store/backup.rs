@@ -1,7 +1,7 @@
 //! Copies of a store: made beside a running server, proved as a whole, and taken up again.
 
 use super::audit_read::look;
-use super::check::unchanged;
+use super::check::{unchanged, whole};
 use super::{OpenError, Store, Verifier, audit, connect, migrate, tasks};
 use crate::domain::{AuditVerdict, By, Ending, Outcome, Result, Secret, TaskId};
 use rusqlite::{Connection, OpenFlags};
@@ -72,10 +72,7 @@ impl StoreFile {
     pub fn prove(&self, key: &Secret) -> Result<Contents, OpenError> {
         let c = &self.connection;
         let current = migrate::check(c)?;
-        let told: String = c.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        if told != "ok" {
-            return Err(OpenError::Damaged(told));
-        }
+        whole(c, "integrity_check")?;
         let mut references = c.prepare("PRAGMA foreign_key_check")?;
         if let Some(row) = references.query([])?.next()? {
             let table: String = row.get(0)?;

@@ -1,4 +1,4 @@
-use crate::domain::Error;
+use crate::domain::{Error, Kind};
 use rusqlite::ErrorCode;
 
 /// What can go wrong inside a write: SQLite's own trouble, or a rule of the domain that says no.
@@ -28,7 +28,15 @@ impl From<Fault> for Error {
     }
 }
 
-/// Trouble that passes is worth another try; all else is a fault of ours.
+/// Whether the file is not what SQLite wrote.
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// Trouble that passes is worth another try; all else is a fault of ours, or of the disk.
 pub fn from_sqlite(error: rusqlite::Error) -> Error {
     let passing = matches!(
         error.sqlite_error_code(),
@@ -44,6 +52,12 @@ pub fn from_sqlite(error: rusqlite::Error) -> Error {
     );
     if passing {
         Error::unavailable("The store cannot do this now. Try again later.", 5).caused_by(error)
+    } else if is_damage(&error) {
+        Error::new(
+            Kind::Internal,
+            "The store is damaged. Whoever runs the server finds what to do by `wsexec check`.",
+        )
+        .caused_by(error)
     } else {
         Error::internal(error)
     }

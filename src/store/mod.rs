@@ -31,6 +31,7 @@ mod output_read;
 mod output_runs;
 mod overview;
 mod pending_logins;
+mod place;
 mod readers;
 mod rows;
 mod second_factors;
@@ -97,6 +98,16 @@ pub enum OpenError {
         /// Why.
         cause: io::Error,
     },
+    /// It is on a file system that can damage a store.
+    #[error(
+        "the data directory {dir} is on {kind}, where SQLite can damage a store; choose one on a disk of this machine with --data"
+    )]
+    Shared {
+        /// The directory.
+        dir: PathBuf,
+        /// The file system.
+        kind: &'static str,
+    },
     /// Another server runs on it.
     #[error(
         "another wsexec server already runs on the data directory {0}; stop it, or choose another with --data"
@@ -146,6 +157,11 @@ pub enum OpenError {
     /// It cannot be gone on with.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// The same of the store in a data directory.
+    #[error(
+        "the store is damaged: {0}. Restore a backup: stop the server, move wsexec.db, with its -wal and -shm, out of the data directory, and run `wsexec restore FILE`"
+    )]
+    DamagedInPlace(String),
     /// SQLite says no.
     #[error("cannot open the store: {0}")]
     Sqlite(String),
@@ -153,7 +169,20 @@ pub enum OpenError {
 
 impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error.to_string())
+        match fault::is_damage(&error) {
+            true => Self::Damaged(error.to_string()),
+            false => Self::Sqlite(error.to_string()),
+        }
+    }
+}
+
+impl OpenError {
+    /// Of the store in a data directory, in the place of which a backup can be put.
+    fn in_place(self) -> Self {
+        match self {
+            Self::Damaged(what) => Self::DamagedInPlace(what),
+            other => other,
+        }
     }
 }
 
@@ -179,6 +208,15 @@ impl Store {
         trail: Trail,
         access: Access,
     ) -> Result<Self, OpenError> {
+        Self::open_at(dir, config, trail, access).map_err(OpenError::in_place)
+    }
+
+    fn open_at(
+        dir: &Path,
+        config: &config::Store,
+        trail: Trail,
+        access: Access,
+    ) -> Result<Self, OpenError> {
         let directory = |cause| OpenError::Directory {
             dir: dir.to_owned(),
             cause,
@@ -189,6 +227,7 @@ impl Store {
             .create(dir)
             .map_err(directory)?;
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(directory)?;
+        place::judge(dir)?;
         let lock = match access {
             Access::Server => Some(lock(dir)?),
             Access::Command => None,

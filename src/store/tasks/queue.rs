@@ -90,6 +90,23 @@ impl Store {
         .await
     }
 
+    /// Lets no task wait for its next attempt for longer than its delay, where the clock has gone back
+    /// since that was set.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn shorten_delays(&self, now: i64) -> Result<()> {
+        self.write(move |c| {
+            c.prepare_cached(
+                "UPDATE tasks SET not_before = ?1 + retry_delay, version = version + 1
+                 WHERE state = 'INIT' AND not_before > ?1 + retry_delay",
+            )?
+            .execute([now])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// The instances that have a task in INIT, each found by one step in an index however many
     /// tasks wait there.
     ///
