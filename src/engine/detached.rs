@@ -116,6 +116,9 @@ struct Run<'a> {
     place: Option<Place>,
     output: Output,
     begun: Instant,
+    /// When its script was started, or a little before: of what a server before this one has begun
+    /// the clock alone tells that.
+    started: Instant,
     /// Whether the script may have been started: from then on nothing but the machine's own word
     /// ends the task.
     may_run: bool,
@@ -143,14 +146,17 @@ impl<'a> Run<'a> {
         cancel: CancellationToken,
         may_run: bool,
     ) -> Self {
-        let now = shared.clock.now();
         let begun = Instant::now();
+        let gone = match may_run {
+            // Where the clock has gone back since, nothing of the time counts as gone.
+            true => task.duration(shared.clock.now()).unwrap_or_default(),
+            false => 0,
+        };
+        let gone = Duration::from_secs(gone.unsigned_abs());
         // Counted from the start, also across restarts.
-        let deadline = task.timeout.map(|timeout| {
-            let gone = now - task.start.unwrap_or(now);
-            let left = i64::from(timeout).saturating_sub(gone).max(0);
-            begun + Duration::from_secs(left.unsigned_abs())
-        });
+        let deadline = task
+            .timeout
+            .map(|timeout| begun + Duration::from_secs(timeout.into()).saturating_sub(gone));
         let limit = shared.config.output_limit;
         Self {
             // The machine keeps the bounds; what is stored of a run that goes on is all head.
@@ -162,6 +168,7 @@ impl<'a> Run<'a> {
             deadline,
             place: None,
             begun,
+            started: begun.checked_sub(gone).unwrap_or(begun),
             may_run,
             bounds: Bounds::new(limit, TAIL.min(limit / 2)),
             heard: watch::Sender::new(begun),

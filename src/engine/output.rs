@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// The longest end of a stream that is kept apart from its head, in bytes: what is held in memory
 /// between two writes, for each stream of each run.
-pub const TAIL: u64 = 1024 * 1024;
+pub const TAIL: u64 = 256 * 1024;
 /// How long the first bytes wait for company.
 const FIRST: Duration = Duration::from_millis(50);
 /// How long between two writes.

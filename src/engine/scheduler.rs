@@ -17,17 +17,36 @@ pub async fn run(shared: Arc<Shared>) {
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ticks = 0;
+    // Also at the start: the clock may have gone back while no server ran.
+    let mut last = i64::MAX;
     loop {
         tokio::select! {
             biased;
             () = shared.stopping.cancelled() => return,
             () = shared.slots.changed() => {}
             _ = period.tick() => {
+                last = look_at_clock(&shared, last).await;
                 reconcile(&shared, ticks % RECONCILE == 0).await;
                 ticks += 1;
             }
         }
         while claim(&shared).await {}
+    }
+}
+
+/// What waits for a time does not wait for ever where the clock has gone back since `last`. Gives
+/// what to hold it against the next time.
+async fn look_at_clock(shared: &Shared, last: i64) -> i64 {
+    let now = shared.clock.now();
+    if now >= last {
+        return now;
+    }
+    match shared.store.shorten_delays(now).await {
+        Ok(()) => now,
+        Err(error) => {
+            tracing::warn!(%error, "cannot set when tasks are tried again");
+            last
+        }
     }
 }
 
@@ -77,7 +96,7 @@ async fn claim(shared: &Arc<Shared>) -> bool {
         Ok(claims) => {
             let now = shared.clock.now();
             for (task, instance) in claims.claimed {
-                let waited = now.saturating_sub(task.created) as f64;
+                let waited = now.saturating_sub(task.created).max(0) as f64;
                 metrics::histogram!("wsexec_task_waiting_seconds").record(waited);
                 let place = shared.slots.take(instance.id);
                 let cancel = shared.cancels.register(task.id);

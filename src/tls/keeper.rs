@@ -103,7 +103,7 @@ impl Keeper {
             current.mark_unchanged();
             let renewed = self.renew().await;
             let (pause, at_change) = match renewed {
-                Ok(Renewal::NotDue | Renewal::Cannot) => (ASK, true),
+                Ok(Renewal::NotDue | Renewal::Cannot) => (self.until_asked(), true),
                 // Its own change is no reason to look again.
                 Ok(Renewal::Done | Renewal::Order) => (PAUSE.0, false),
                 Err(_) => {
@@ -124,6 +124,19 @@ impl Keeper {
                 _ = asked.changed() => {}
                 _ = current.changed(), if at_change => {}
             }
+        }
+    }
+
+    /// Its end is told when it comes.
+    fn until_asked(&self) -> Duration {
+        let left = self
+            .0
+            .acceptor
+            .certificate()
+            .seconds_left(certificate::now());
+        match u64::try_from(left) {
+            Ok(left) => ASK.min(Duration::from_secs(left + 1)),
+            Err(_) => ASK,
         }
     }
 
@@ -164,7 +177,9 @@ impl Inner {
         if authority::renew(&self.config, &certificate)? {
             return Ok(Renewal::Done);
         }
-        if certificate.seconds_left(now) < SOON {
+        if let Some(warning) = certificate.warning() {
+            tracing::warn!("{warning}");
+        } else if certificate.seconds_left(now) < SOON {
             let end = certificate.origin();
             tracing::warn!("the certificate, {end}, ends soon and is not renewed here: replace it");
         }

@@ -2,15 +2,16 @@
 
 use super::judgement::Stopped;
 use super::{Run, over};
-use crate::domain::Outcome;
+use crate::domain::{Outcome, Stream};
 use crate::engine::cancel::Cause;
 use crate::engine::identities::Use;
 use crate::engine::remains::Remains;
 use crate::engine::run::{silent, until};
 use crate::engine::target;
-use crate::ssh::remote::detached::{Detached, Followed, Following};
+use crate::ssh::remote::detached::{Detached, Followed, Following, State};
 use crate::ssh::{Failure, Lease, Left};
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 /// How long what a script left behind may hold its output once the script was ended: the machine
@@ -38,34 +39,26 @@ impl<'a> Run<'a> {
         let from = self.from();
         let mut following = over!(self, session.follow_detached(run, from))?;
         self.answered = true;
-        if self.stop.is_none() {
-            let told = self.told_to_end();
-            // Nobody listened meanwhile.
-            self.heard.send_if_modified(|heard| {
-                let listens = *heard <= Instant::now();
-                *heard = if listens { Instant::now() } else { *heard };
-                listens
-            });
-            let silent = silent(self.heard.subscribe(), self.shared.config.silence_timeout);
-            let stop = async {
-                tokio::select! {
-                    cause = told => cause,
-                    () = silent => Cause::Silent,
+        loop {
+            if self.stop.is_none() {
+                match self.until_told(&mut following).await? {
+                    Until::Over => return Ok(()),
+                    Until::Came(cause) => self.stop = Some(cause),
                 }
-            };
-            match self.take_until(&mut following, stop).await? {
-                Until::Over => return Ok(()),
-                Until::Came(cause) => self.stop = Some(cause),
             }
-        }
-        if self.stopped.is_none() {
-            let ended = self.end(session, run);
+            if self.stopped.is_some() {
+                break;
+            }
+            let ended = self.end(&mut *session, run);
             tokio::pin!(ended);
             let (stopped, over) = match self.take_until(&mut following, &mut ended).await? {
                 Until::Came(stopped) => (stopped?, false),
                 Until::Over => (ended.await?, true),
             };
-            self.stopped = Some(stopped);
+            if stopped.is_none() {
+                self.stop = None;
+            }
+            self.stopped = stopped;
             if over {
                 return Ok(());
             }
@@ -74,19 +67,41 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Takes what the run writes until it is over, or is to end before that.
+    async fn until_told(&mut self, following: &mut Following) -> Result<Until<Cause>, Failure> {
+        let told = self.told_to_end();
+        // Nobody listened meanwhile.
+        self.heard.send_if_modified(|heard| {
+            let listens = *heard <= Instant::now();
+            *heard = if listens { Instant::now() } else { *heard };
+            listens
+        });
+        let silent = silent(self.heard.subscribe(), self.shared.config.silence_timeout);
+        let stop = async {
+            tokio::select! {
+                cause = told => cause,
+                () = silent => Cause::Silent,
+            }
+        };
+        self.take_until(following, stop).await
+    }
+
     /// Ends the script's session, over another connection, as this one may take no more commands.
+    /// None where it was only not heard: it has written what did not come.
     fn end<'s>(
         &self,
         session: &'s mut Lease,
         run: Detached<'s>,
-    ) -> impl Future<Output = Result<Stopped, Failure>> + use<'a, 's> {
+    ) -> impl Future<Output = Result<Option<Stopped>, Failure>> + use<'a, 's> {
         let (shared, instance, user) = (self.shared, self.instance.id, self.task.user.clone());
         let grace = Duration::from_secs(shared.config.cancel_grace);
         let patience = Duration::from_secs(shared.config.reconnect_timeout);
         let process = self.task.process.clone();
-        let remains = Remains::of_earlier(shared, &self.task, process);
+        let remains = Remains::of(shared, &self.task, process, None, self.started);
         let in_vain = self.in_vain > 0;
         let used = Use::Run(self.task.id);
+        let silent = self.stop == Some(Cause::Silent);
+        let came = Stream::ALL.map(|it| self.output.end(it) + self.output.held(it));
         async move {
             let looked = match session.collect_detached(run, NOWHERE).await {
                 Err(failure) if failure.channel_refused => {
@@ -95,7 +110,15 @@ impl<'a> Run<'a> {
                 }
                 looked => looked,
             };
+            let wrote = |state: &State| {
+                state
+                    .streams
+                    .iter()
+                    .zip(came)
+                    .any(|(it, came)| it.head > came)
+            };
             let exited = match looked {
+                Ok(Some(it)) if silent && wrote(it.state()) => return Ok(None),
                 Ok(it) => it.is_some_and(|it| it.state().exit.is_some()),
                 // What a script has made of its records does not keep it from being ended.
                 Err(_) if in_vain => false,
@@ -104,7 +127,7 @@ impl<'a> Run<'a> {
             let found = remains.end(None, grace, patience).await;
             match found.left {
                 Left::Unasked(why) => Err(Failure::new(Outcome::Lost, why)),
-                _ => Ok(Stopped { exited, found }),
+                _ => Ok(Some(Stopped { exited, found })),
             }
         }
     }
@@ -122,7 +145,10 @@ impl<'a> Run<'a> {
                 came = &mut stop => return Ok(Until::Came(came)),
                 () = until(self.output.due()) => self.write().await,
                 followed = following.next(), if !self.output.is_full() => match followed? {
-                    Followed::Bytes(stream, bytes) => self.push(stream, bytes),
+                    Followed::Bytes(stream, bytes) => {
+                        self.push(stream, bytes);
+                        yield_now().await;
+                    }
                     Followed::Over | Followed::Gone => return Ok(Until::Over),
                 }
             }
