@@ -15,18 +15,54 @@ use tokio::process::Command;
 const BYTES: u64 = 1 << 30;
 const SCRIPT: &str = "head -c 1073741824 /dev/zero";
 const ROUNDS: usize = 3;
-const FLOODS: i64 = 20;
-const FLOOD: Duration = Duration::from_secs(10);
+
+/// Scripts that run `yes` all at once.
+struct Floods {
+    figure: &'static str,
+    goal: &'static str,
+    scripts: i64,
+    time: Duration,
+    /// MiB.
+    under: f64,
+}
+
+const SOME: Floods = Floods {
+    figure: "d  peak while 20 scripts run `yes`",
+    goal: "under 128 MiB",
+    scripts: 20,
+    time: Duration::from_secs(10),
+    under: 128.0,
+};
+const MANY: Floods = Floods {
+    figure: "g  peak while 100 scripts run `yes` for 60 s",
+    goal: "under 256 MiB",
+    scripts: 100,
+    time: Duration::from_secs(60),
+    under: 256.0,
+};
 
 pub async fn measure() -> Vec<Row> {
     let sshd = harness::sshd().start();
-    let config = format!("[engine]\nmax_per_instance = {FLOODS}\n");
+    let (server, client, instance) = started(&sshd, &SOME).await;
+    let mut rows = one(&server, &client, &sshd, instance).await;
+    rows.push(SOME.measure(&server, &client, instance).await);
+    rows
+}
+
+/// (g)
+pub async fn measure_many() -> Vec<Row> {
+    let sshd = harness::sshd().start();
+    let (server, client, instance) = started(&sshd, &MANY).await;
+    println!("(g) {} floods for {:?}", MANY.scripts, MANY.time);
+    vec![MANY.measure(&server, &client, instance).await]
+}
+
+async fn started(sshd: &Sshd, floods: &Floods) -> (Server, Client, i64) {
+    let config = format!("[engine]\nmax_per_instance = {}\n", floods.scripts);
     let server = Server::start(&config, Some(&sshd.identity()));
     let client = server.client();
-    let instance = server.declare_sshd(&client, &sshd).await;
-    let mut rows = one(&server, &client, &sshd, instance).await;
-    rows.push(many(&server, &client, instance).await);
-    rows
+    let instance = server.declare_sshd(&client, sshd).await;
+    (server, client, instance)
 }
 
 async fn one(server: &Server, client: &Client, sshd: &Sshd, instance: i64) -> Vec<Row> {
@@ -115,39 +151,42 @@ async fn through_ssh(sshd: &Sshd) {
     assert!(status.success());
 }
 
-async fn many(server: &Server, client: &Client, instance: i64) -> Row {
-    forget_peak(server.pid());
-    let mut floods = Vec::new();
-    for _ in 0..FLOODS {
-        floods.push(server::post(client, instance, "yes").await);
-    }
-    for id in &floods {
-        wait_for(client, *id, &["CURRENT"]).await;
-    }
-    let before = written(client, &floods).await;
-    tokio::time::sleep(FLOOD).await;
-    let bytes = written(client, &floods).await - before;
-    let began = Instant::now();
-    for id in &floods {
-        let body = json!({"state": "ABORT"});
-        let reply = client.put(&format!("/wsexec/tasks/{id}"), &body).await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-    }
-    for id in &floods {
-        let task = wait_for(client, *id, &["ABORT", "DONE"]).await;
-        assert_eq!(task["outcome"], "cancelled", "{task:#}");
-    }
-    let peak = Memory::of(server.pid()).peak as f64 / MIB;
-    let rate = bytes as f64 / 1e6 / FLOOD.as_secs_f64();
-    let ended = began.elapsed().as_secs_f64();
-    println!(
-        "    {FLOODS} floods: {rate:.0} MB/s in all, peak {peak:.1} MiB, cancelled in {ended:.1} s"
-    );
-    Row {
-        figure: "d  peak while 20 scripts run `yes`",
-        goal: "under 128 MiB",
-        seen: format!("{peak:.1} MiB at {rate:.0} MB/s; cancelled in {ended:.1} s"),
-        met: peak < 128.0,
+impl Floods {
+    async fn measure(&self, server: &Server, client: &Client, instance: i64) -> Row {
+        forget_peak(server.pid());
+        let mut floods = Vec::new();
+        for _ in 0..self.scripts {
+            floods.push(server::post(client, instance, "yes").await);
+        }
+        for id in &floods {
+            wait_for(client, *id, &["CURRENT"]).await;
+        }
+        let before = written(client, &floods).await;
+        tokio::time::sleep(self.time).await;
+        let bytes = written(client, &floods).await - before;
+        let began = Instant::now();
+        for id in &floods {
+            let body = json!({"state": "ABORT"});
+            let reply = client.put(&format!("/wsexec/tasks/{id}"), &body).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+        for id in &floods {
+            let task = wait_for(client, *id, &["ABORT", "DONE"]).await;
+            assert_eq!(task["outcome"], "cancelled", "{task:#}");
+        }
+        let peak = Memory::of(server.pid()).peak as f64 / MIB;
+        let rate = bytes as f64 / 1e6 / self.time.as_secs_f64();
+        let ended = began.elapsed().as_secs_f64();
+        println!(
+            "    {} floods: {rate:.0} MB/s in all, peak {peak:.1} MiB, cancelled in {ended:.1} s",
+            self.scripts
+        );
+        Row {
+            figure: self.figure,
+            goal: self.goal,
+            seen: format!("{peak:.1} MiB at {rate:.0} MB/s; cancelled in {ended:.1} s"),
+            met: peak < self.under,
+        }
     }
 }
 

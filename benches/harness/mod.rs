@@ -11,6 +11,8 @@ pub mod client;
 pub mod planted;
 #[path = "../../tests/it/harness/process.rs"]
 pub mod process;
+#[path = "../../tests/it/harness/slow.rs"]
+pub mod slow;
 #[path = "../../tests/it/harness/sshd.rs"]
 pub mod sshd;
 #[path = "../../tests/it/harness/users.rs"]

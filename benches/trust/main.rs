@@ -1,7 +1,7 @@
 //! What WSEXEC promises of runs that can be trusted, measured against the built program: see
 //! docs/benchmarks.md.
 //!
-//! `cargo bench --bench trust -- [a|b|c|d|e]...` measures the named ones, or all.
+//! `cargo bench --bench trust -- [a|b|c|d|e|f]...` measures the named ones, or all.
 
 mod cancels;
 mod detached;
@@ -11,6 +11,7 @@ mod many;
 mod pool;
 mod silent;
 mod simulated;
+mod slow;
 
 use harness::{memory, report, server, wrk};
 use std::process::ExitCode;
@@ -21,12 +22,13 @@ fn main() -> ExitCode {
     }
     harness::figures(
         "trust",
-        &["a", "b", "c", "d", "e"],
+        &["a", "b", "c", "d", "e", "f"],
         async |figure| match figure {
             "a" => cancels::measure().await,
             "b" => detached::measure().await,
             "c" => pool::measure().await,
             "d" => silent::measure().await,
+            "f" => slow::measure().await,
             _ => many::measure().await,
         },
     )

@@ -1,9 +1,9 @@
 //! (d) Servers that take a connection and say nothing: what is left of them after their deadline.
 
+use super::harness::slow::raise_descriptors;
 use super::memory::{MIB, Memory, open_files, threads};
 use super::report::Row;
 use super::server::{self, Server, wait_for};
-use super::simulated::raise_descriptors;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;

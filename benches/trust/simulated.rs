@@ -3,11 +3,11 @@
 //!
 //! This program starts itself again as that process, so that nothing of it is counted elsewhere.
 
+use super::harness::slow::raise_descriptors;
 use russh::keys::load_secret_key;
 use russh::server::{Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, Session};
 use russh::server::{VerifiedPublicKey, run_stream};
 use russh::{Channel, ChannelId};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -51,16 +51,6 @@ impl Drop for Machines {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// As many descriptors as we may have.
-pub fn raise_descriptors() {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    setrlimit(Resource::Nofile, raised).expect("up to the hard limit anybody may");
 }
 
 /// Is that process, where this program was started as it.

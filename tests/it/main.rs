@@ -6,6 +6,7 @@ mod architecture;
 mod cli;
 mod documents;
 mod engine;
+mod faults;
 mod harness;
 mod security;
 mod ssh;

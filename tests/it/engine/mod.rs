@@ -3,7 +3,7 @@
 mod approvals;
 mod become_user;
 mod cancel;
-mod detached;
+pub mod detached;
 mod dropped;
 mod host_keys;
 mod lapsed;
@@ -24,25 +24,25 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A server that logs in with the sshd's key, and that sshd declared as an instance.
-async fn on(sshd: &Sshd, builder: Builder) -> (App, i64) {
+pub async fn on(sshd: &Sshd, builder: Builder) -> (App, i64) {
     let app = builder.identity(sshd.identity()).start().await;
     let instance = app.declare("127.0.0.1", sshd.port()).await;
     (app, instance)
 }
 
 /// Posts a script, and gives the task's id.
-async fn post(app: &App, instance: i64, script: &str) -> i64 {
+pub async fn post(app: &App, instance: i64, script: &str) -> i64 {
     let task = json!({"name": "test", "instance": instance, "user": user(), "script": script});
     app.post_task(task).await["id"].as_i64().expect("an id")
 }
 
-async fn cancel(app: &App, id: i64) -> (u16, Value) {
+pub async fn cancel(app: &App, id: i64) -> (u16, Value) {
     let path = format!("/wsexec/tasks/{id}");
     let reply = app.client().put(&path, &json!({"state": "ABORT"})).await;
     (reply.status, reply.json())
 }
 
-fn is_current(task: &Value) -> bool {
+pub fn is_current(task: &Value) -> bool {
     task["state"] == "CURRENT"
 }
 
@@ -51,7 +51,7 @@ async fn wait_for_file(path: &Path) {
     wait_for(|| path.exists(), "the file").await;
 }
 
-async fn wait_for(condition: impl Fn() -> bool, what: &str) {
+pub async fn wait_for(condition: impl Fn() -> bool, what: &str) {
     let begin = Instant::now();
     while !condition() {
         assert!(
@@ -63,7 +63,7 @@ async fn wait_for(condition: impl Fn() -> bool, what: &str) {
 }
 
 /// Whether a process with this in its command line runs.
-fn runs(marker: &str) -> bool {
+pub fn runs(marker: &str) -> bool {
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return false;
     };
@@ -101,6 +101,6 @@ fn kill(pid: u32) {
     kill_process(pid, Signal::KILL).expect("it runs");
 }
 
-fn reason(task: &Value) -> &str {
+pub fn reason(task: &Value) -> &str {
     task["reason"].as_str().unwrap_or_default()
 }

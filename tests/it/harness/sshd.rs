@@ -3,6 +3,7 @@
 pub use super::users::{me as user, throwaway_user};
 
 use super::users::{self, User};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -90,6 +91,13 @@ pub struct Builder {
     lines: Vec<String>,
     shell: Option<String>,
     user: Option<User>,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// Where a server listens that is not in our own network, and what starts it there.
+struct Elsewhere {
+    address: SocketAddr,
+    command: Vec<String>,
 }
 
 impl Builder {
@@ -126,6 +134,12 @@ impl Builder {
         self
     }
 
+    /// In another network: at this address, started by this command with its own words behind it.
+    pub fn elsewhere(mut self, address: SocketAddr, command: Vec<String>) -> Self {
+        self.elsewhere = Some(Elsewhere { address, command });
+        self
+    }
+
     /// Starts it and waits until it takes connections.
     pub fn start(self) -> Sshd {
         if rustix::process::getuid().is_root() {
@@ -143,7 +157,10 @@ impl Builder {
         }
         // Between the choice of a port and sshd's bind somebody else may take it.
         for _ in 0..20 {
-            let address = free_port(self.address);
+            let address = match &self.elsewhere {
+                Some(there) => there.address,
+                None => free_port(self.address),
+            };
             let child = self.spawn(dir.path(), &authorized_keys, address);
             if let Some(child) = wait_until_up(child, address) {
                 users::assert_preloaded(&log(dir.path()));
@@ -153,6 +170,7 @@ impl Builder {
                     child,
                     authorized_keys,
                     user: self.user,
+                    elsewhere: self.elsewhere,
                 };
             }
         }
@@ -184,19 +202,32 @@ impl Builder {
             ));
         }
         fs::write(dir.join("sshd_config"), config).unwrap();
-        let mut command = Command::new("/usr/sbin/sshd");
+        let mut command = command(dir, self.elsewhere.as_ref());
         if let Some(shell) = &self.shell {
             users::another_passwd(&mut command, dir, Some(shell), None);
         }
-        command
-            .args(["-D", "-e", "-f"])
-            .arg(dir.join("sshd_config"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(dir.join("log")).unwrap())
-            .spawn()
-            .expect("sshd is installed")
+        command.spawn().expect("sshd is installed")
     }
+}
+
+fn command(dir: &Path, elsewhere: Option<&Elsewhere>) -> Command {
+    const SSHD: &str = "/usr/sbin/sshd";
+    let words = elsewhere.map_or(&[][..], |there| &there.command);
+    let mut command = Command::new(words.first().map_or(SSHD, String::as_str));
+    if let [_, more @ ..] = words {
+        command.args(more).arg(SSHD);
+    }
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"));
+    command
+        .args(["-D", "-e", "-f"])
+        .arg(dir.join("sshd_config"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.expect("our own directory"));
+    command
 }
 
 /// A server that runs until it is dropped.
@@ -206,6 +237,7 @@ pub struct Sshd {
     child: Child,
     authorized_keys: PathBuf,
     user: Option<User>,
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Sshd {
@@ -222,6 +254,7 @@ impl Sshd {
             lines: Vec::new(),
             shell: None,
             user: None,
+            elsewhere: None,
         }
     }
 
@@ -238,6 +271,31 @@ impl Sshd {
     /// The process that listens: its children are the connections.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends a signal to it and to its processes for connections; scripts get none.
+    pub fn signal_all(&self, signal: Signal) {
+        let mut its = vec![self.pid()];
+        while let Some(pid) = its.pop() {
+            its.extend(children(pid));
+            if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+                // It may have ended by itself.
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+
+    /// Kills it with all its connections; what they have started goes on.
+    pub fn crash(&mut self) {
+        self.signal_all(Signal::KILL);
+        self.child.wait().expect("our own child");
+    }
+
+    /// Starts it again after [`Sshd::crash`], with the same keys at the same place.
+    pub fn start_again(&mut self) {
+        let child = command(self.dir.path(), self.elsewhere.as_ref()).spawn();
+        let child = child.expect("sshd is installed");
+        self.child = wait_until_up(child, self.address).expect("its port is free");
     }
 
     /// A directory for what a test needs; gone with the server.
@@ -283,6 +341,19 @@ impl Drop for Sshd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The children of an sshd that are sshd themselves.
+fn children(parent: u32) -> Vec<u32> {
+    let of = |entry: fs::DirEntry| -> Option<u32> {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let its: u32 = rest.split(' ').nth(1)?.parse().ok()?;
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        (name == "sshd" && its == parent).then_some(pid)
+    };
+    let all = fs::read_dir("/proc").expect("Linux");
+    all.flatten().filter_map(of).collect()
 }
 
 /// A key of its own for every server, but for RSA, which takes its time: that one they share.

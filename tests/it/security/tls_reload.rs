@@ -243,3 +243,40 @@ async fn a_certificate_of_the_private_authority_is_renewed_at_a_third_of_its_lif
     let (_, shown) = X509Certificate::from_der(&der).unwrap();
     assert!(days_left(&shown) >= 89, "at the first handshake");
 }
+
+#[tokio::test]
+async fn a_given_certificate_that_ends_while_it_is_served_is_told_and_another_one_is_taken_up() {
+    let app = App::start().await;
+    let company = Authority::new("Company");
+    let ending = company.server(|params| {
+        params.not_after = OffsetDateTime::now_utc() + time::Duration::seconds(20);
+    });
+    put(&app, &ending);
+    let shown = der(&ending.cert);
+    wait_served(&app, |it| it.as_raw() == shown).await;
+    app.wait_stderr("ends soon and is not renewed here").await;
+
+    // Its log tells it at that moment, and so do clients and `check`; who looks at no time is served.
+    app.wait_stderr("the certificate expired on").await;
+    let root = reqwest::Certificate::from_pem(company.pem().as_bytes()).unwrap();
+    let ask = async || {
+        let client = reqwest::Client::builder().tls_certs_only([root.clone()]);
+        let client = client.no_proxy().build().unwrap();
+        client.get(format!("{}/healthz", app.url())).send().await
+    };
+    let refused = format!("{:?}", ask().await.expect_err("it has expired"));
+    assert!(refused.contains("Expired"), "{refused}");
+    assert_eq!(served(&app).await.0, shown);
+    let check = app.command().arg("check").output().expect("the program");
+    let check = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(
+        check.contains("FAIL certificate: the certificate expired on"),
+        "{check}"
+    );
+
+    let new = company.server(|_| {});
+    put(&app, &new);
+    let new = der(&new.cert);
+    wait_served(&app, |it| it.as_raw() == new).await;
+    assert_eq!(ask().await.expect("an answer").status(), 200);
+}

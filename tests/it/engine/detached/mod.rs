@@ -43,7 +43,7 @@ fn directories(sshd: &Sshd) -> Vec<String> {
 }
 
 /// Ends what a test has left behind.
-fn end_those_with(marker: &str) {
+pub fn end_those_with(marker: &str) {
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let pid = process
