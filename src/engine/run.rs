@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -225,6 +226,8 @@ impl Run<'_> {
                     if let Some(ending) = self.take(event) {
                         return Until::Ended(ending);
                     }
+                    // However much comes: everybody else has a turn after each piece.
+                    yield_now().await;
                 }
             }
             if self.output.is_full() && !self.output.has_unsent() {

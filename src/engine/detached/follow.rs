@@ -12,6 +12,7 @@ use crate::failpoint;
 use crate::ssh::remote::detached::{Detached, Followed, Following, State};
 use crate::ssh::{Failure, Lease, Left};
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 /// How long what a script left behind may hold its output once the script was ended: the machine
@@ -146,7 +147,10 @@ impl<'a> Run<'a> {
                 came = &mut stop => return Ok(Until::Came(came)),
                 () = until(self.output.due()) => self.write().await,
                 followed = following.next(), if !self.output.is_full() => match followed? {
-                    Followed::Bytes(stream, bytes) => self.push(stream, bytes),
+                    Followed::Bytes(stream, bytes) => {
+                        self.push(stream, bytes);
+                        yield_now().await;
+                    }
                     Followed::Over | Followed::Gone => return Ok(Until::Over),
                 }
             }

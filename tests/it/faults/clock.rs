@@ -266,12 +266,23 @@ async fn logins_keys_and_the_trail_outlive_a_jump_and_end_when_their_time_is_ove
         assert_eq!(keyed(&admin, instance).await, first, "{jump}");
         assert_trail_is_whole(&app).await;
     }
-    // Idle for 8 hours, and not confirmed; a login that was confirmed in the time to come asks again.
+    // Idle for 8 hours.
     clock.set(9 * HOUR);
     assert_eq!(me(&session).await, 401);
+    // A login that was confirmed in a time to come is asked again for what is dangerous.
     let (_, later) = person.session(&app).await;
+    let new = json!({"name": "another", "role": "viewer"});
+    assert_eq!(later.post("/wsexec/tokens", &new).await.status, 201);
     clock.set(0);
-    assert_eq!(me(&later).await, 200);
+    let reply = later.get("/wsexec/users/me").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let reply = later.post("/wsexec/tokens", &new).await;
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    assert!(
+        reply.text().contains("Confirm who you are"),
+        "{}",
+        reply.text()
+    );
     clock.set(DAY + HOUR);
     assert_eq!(me(&token).await, 401, "it has expired");
     assert_ne!(keyed(&admin, instance).await, first, "a day is over");
