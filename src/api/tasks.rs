@@ -11,7 +11,7 @@ use super::wire::{AttemptJson, AttemptsAnswer, TaskAnswer, TaskJson, TasksAnswer
 use super::word::{OneOf, Output};
 use super::{Created, Found, Limit, Listed, Removed};
 use crate::domain::{
-    ApprovalState, InstanceId, NewTask, Order, Page, Result, State, Stream, Task, TaskFilter,
+    ApprovalState, Fate, InstanceId, NewTask, Order, Page, Result, State, Stream, Task, TaskFilter,
     TaskId,
 };
 use crate::http::BaseUrl;
@@ -69,6 +69,8 @@ impl Tasks {
         tag: Query<String>,
         /// Only with exactly this name.
         name: Query<String>,
+        /// Only those that ended so.
+        fate: Query<OneOf<Fate>>,
         /// Only where the second person's approval stands so.
         approval: Query<OneOf<ApprovalState>>,
         /// Only with this text in the name, tag or script, in either case.
@@ -83,6 +85,7 @@ impl Tasks {
             user: user.0,
             tag: tag.0,
             name: name.0,
+            fate: fate.0.map(|it| it.0),
             approval: approval.0.map(|it| it.0),
             q: q.0,
         };

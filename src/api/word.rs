@@ -1,6 +1,6 @@
 use super::param::Value;
 use crate::domain::{
-    ApprovalDecision, ApprovalState, BecomeMethod, CheckStep, HostKeyAct, HostKeyDecision,
+    ApprovalDecision, ApprovalState, BecomeMethod, CheckStep, Fate, HostKeyAct, HostKeyDecision,
     HostKeyState, IdentityKind, InstanceState, LoginMethod, Mode, Order, Outcome, Role, SshLibrary,
     State,
 };
@@ -54,6 +54,7 @@ words! {
     ApprovalState as "ApprovalState",
     BecomeMethod as "BecomeMethod",
     CheckStep as "CheckStep",
+    Fate as "Fate",
     HostKeyAct as "HostKeyAct",
     HostKeyDecision as "HostKeyDecision",
     HostKeyState as "HostKeyState",

@@ -1,4 +1,4 @@
-use super::{ApprovalState, Error, InstanceId, InstanceState, Labels, Result, State};
+use super::{ApprovalState, Error, Fate, InstanceId, InstanceState, Labels, Result, State};
 
 /// The order of a list, by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +62,8 @@ pub struct TaskFilter {
     pub tag: Option<String>,
     /// With exactly this name.
     pub name: Option<String>,
+    /// Ended so.
+    pub fate: Option<Fate>,
     /// Whose approval stands there.
     pub approval: Option<ApprovalState>,
     /// With this text in the name, tag or script (ASCII letters in either case).

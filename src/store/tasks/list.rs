@@ -1,7 +1,9 @@
 //! Pages of tasks: what narrows them, and the search for a text.
 
 use super::row::{COLUMNS, task};
-use crate::domain::{ApprovalState, Order, Page, Result, Scopes, State, Task, TaskFilter, TaskId};
+use crate::domain::{
+    ApprovalState, Fate, Order, Page, Result, Scopes, State, Task, TaskFilter, TaskId,
+};
 use crate::store::Store;
 use crate::store::conditions::Conditions;
 use std::time::{Duration, Instant};
@@ -104,6 +106,7 @@ fn narrowed(filter: &TaskFilter, scopes: &Scopes, page: Page) -> Conditions {
     conditions.equal(&other("user"), filter.user.clone());
     conditions.equal(&other("tag"), filter.tag.clone());
     conditions.equal(&other("name"), filter.name.clone());
+    conditions.equal("+fate", filter.fate.map(Fate::as_str));
     match filter.approval {
         // As the index has it.
         Some(ApprovalState::Waiting) => conditions.is("approval = 'waiting'"),

@@ -1,5 +1,5 @@
 use super::{Row, rows};
-use crate::domain::{ApprovalState, InstanceId, Order, Result as Outcome, State, TaskFilter};
+use crate::domain::{ApprovalState, Fate, InstanceId, Order, Result as Outcome, State, TaskFilter};
 use crate::http::{BaseUrl, Caller};
 use crate::service::{Action, Service};
 use crate::ui::filters;
@@ -19,6 +19,7 @@ struct ListPage {
     asked: Asked,
     narrowed: bool,
     states: [State; 4],
+    fates: [Fate; 4],
     approvals: [ApprovalState; 5],
     terminal: Terminal,
     may_run: bool,
@@ -33,6 +34,7 @@ pub struct Asked {
     user: String,
     name: String,
     tag: String,
+    fate: String,
     approval: String,
     q: String,
     #[serde(flatten)]
@@ -42,6 +44,10 @@ pub struct Asked {
 impl Asked {
     fn is_state(&self, state: &State) -> bool {
         self.state == state.as_str()
+    }
+
+    fn is_fate(&self, fate: &Fate) -> bool {
+        self.fate == fate.as_str()
     }
 
     fn is_approval(&self, state: &ApprovalState) -> bool {
@@ -60,6 +66,7 @@ impl Asked {
         Ok(TaskFilter {
             state: asked(&self.state, State::parse, "state", "is not a state")?,
             instance: asked(&self.instance, id, "instance", "must be an id")?.map(InstanceId),
+            fate: asked(&self.fate, Fate::parse, "fate", "is not how a task ends")?,
             approval: asked(&self.approval, ApprovalState::parse, "approval", approval)?,
             user: given(&self.user),
             name: given(&self.name),
@@ -68,13 +75,14 @@ impl Asked {
         })
     }
 
-    fn narrowing(&self) -> [(&'static str, &String); 7] {
+    fn narrowing(&self) -> [(&'static str, &String); 8] {
         [
             ("state", &self.state),
             ("instance", &self.instance),
             ("user", &self.user),
             ("name", &self.name),
             ("tag", &self.tag),
+            ("fate", &self.fate),
             ("approval", &self.approval),
             ("q", &self.q),
         ]
@@ -116,6 +124,7 @@ pub async fn index(
         paged: paged.with(rows(service, &actor, tasks).await?),
         terminal: Terminal::of(&base, &actor).get("List these tasks", asked.api()),
         states: State::ALL,
+        fates: Fate::ALL,
         approvals: ApprovalState::ALL,
         may_run: actor.may(Action::RunTasks),
         narrowed: asked.narrowing().iter().any(|(_, value)| !value.is_empty()),
