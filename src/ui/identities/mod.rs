@@ -21,6 +21,23 @@ use poem::{Response, Result, handler};
 use serde::Deserialize;
 use typed::Typed;
 
+/// The most names that a form offers; others are typed.
+const OFFERED: usize = 200;
+
+/// The names of one kind that a form can offer; none for those who may not see which there are, who
+/// can type the name that they were told.
+///
+/// # Errors
+/// `Unavailable`.
+pub async fn offered(service: &Service, actor: &Actor, kind: IdentityKind) -> Outcome<Vec<String>> {
+    if !actor.may(Action::ReadIdentities) {
+        return Ok(Vec::new());
+    }
+    let all = service.identities(actor).await?.into_iter();
+    let of_kind = all.filter(|it| it.kind == kind);
+    Ok(of_kind.map(|it| it.name).take(OFFERED).collect())
+}
+
 #[derive(Template)]
 #[template(path = "pages/identities/list.html")]
 struct ListPage {

@@ -1,18 +1,22 @@
 use super::id_of;
 use crate::domain::{
-    Error, Field, Instance, InstanceChange, InstanceId, InstanceState, Labels, Mode, NewInstance,
-    Result as Outcome, labels_from, random_token,
+    Error, Field, IdentityKind, Instance, InstanceChange, InstanceFilter, InstanceId,
+    InstanceState, Labels, Mode, NewInstance, Page, Result as Outcome, labels_from, random_token,
 };
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Actor, Service};
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, if_version, lines, number, once};
+use crate::ui::identities::offered as identities;
 use crate::ui::page::{self, Section, Shell};
 use crate::ui::terminal::Terminal;
 use askama::Template;
 use poem::web::{Data, Path};
 use poem::{Response, Result, handler};
 use serde::{Deserialize, Serialize};
+
+/// The most instances that are offered as a jump; others are typed.
+const OFFERED: u32 = 200;
 
 #[derive(Template)]
 #[template(path = "pages/instances/edit.html")]
@@ -21,6 +25,10 @@ struct EditPage {
     typed: Typed,
     /// The instance as it is; none for a new one.
     now: Option<Instance>,
+    /// What it may be reached through, to choose from.
+    jumps: Vec<Instance>,
+    /// Keys that may be logged in with, to choose from.
+    keys: Vec<String>,
     problems: Problems,
     terminal: Terminal,
 }
@@ -158,12 +166,18 @@ struct Body<'a> {
 
 /// Who asks, and where the service is.
 struct Seat<'a> {
+    service: &'a Service,
     actor: &'a Actor,
     base: &'a str,
 }
 
 impl EditPage {
-    fn make(seat: &Seat, typed: Typed, now: Option<Instance>, problems: Problems) -> Self {
+    async fn make(
+        seat: &Seat<'_>,
+        typed: Typed,
+        now: Option<Instance>,
+        problems: Problems,
+    ) -> Outcome<Self> {
         let terminal = Terminal::of(seat.base, seat.actor);
         let terminal = match &now {
             None => {
@@ -184,18 +198,31 @@ impl EditPage {
                 terminal.send("Change it", ("PUT", path), &body)
             }
         };
-        Self {
+        let page = Page {
+            limit: Some(OFFERED),
+            ..Page::default()
+        };
+        let all = InstanceFilter::default();
+        let mut jumps = seat.service.instances(seat.actor, &all, page).await?;
+        jumps.retain(|it| now.as_ref().is_none_or(|now| it.id != now.id));
+        Ok(Self {
             shell: Shell::of(seat.actor, Section::Instances),
             typed,
             now,
+            jumps,
+            keys: identities(seat.service, seat.actor, IdentityKind::SshKey).await?,
             problems,
             terminal,
-        }
+        })
     }
 }
 
 #[handler]
-pub async fn blank(Caller(actor): Caller, BaseUrl(base): BaseUrl) -> Result<Response> {
+pub async fn blank(
+    Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
+    Data(service): Data<&Service>,
+) -> Result<Response> {
     actor.require(Action::ManageInstances)?;
     let typed = Typed {
         key: random_token().expose().to_owned(),
@@ -205,10 +232,11 @@ pub async fn blank(Caller(actor): Caller, BaseUrl(base): BaseUrl) -> Result<Resp
         ..Typed::default()
     };
     let seat = Seat {
+        service,
         actor: &actor,
         base: &base,
     };
-    page::html(&EditPage::make(&seat, typed, None, Problems::default()))
+    page::html(&EditPage::make(&seat, typed, None, Problems::default()).await?)
 }
 
 #[handler]
@@ -227,10 +255,12 @@ pub async fn create(
         random_token().expose().clone_into(&mut typed.key);
     }
     let seat = Seat {
+        service,
         actor: &actor,
         base: &base,
     };
-    page::html_with(status, &EditPage::make(&seat, typed, None, problems))
+    let page = EditPage::make(&seat, typed, None, problems).await?;
+    page::html_with(status, &page)
 }
 
 async fn post(service: &Service, actor: &Actor, typed: &Typed) -> Outcome<String> {
@@ -250,16 +280,13 @@ pub async fn edit(
     let now = service.instance(&actor, id_of(&id)?).await?;
     actor.require(Action::ManageInstances)?;
     let seat = Seat {
+        service,
         actor: &actor,
         base: &base,
     };
     let typed = Typed::from(&now);
-    page::html(&EditPage::make(
-        &seat,
-        typed,
-        Some(now),
-        Problems::default(),
-    ))
+    let page = EditPage::make(&seat, typed, Some(now), Problems::default());
+    page::html(&page.await?)
 }
 
 #[handler]
@@ -282,10 +309,12 @@ pub async fn save(
         typed.version = now.version.to_string();
     }
     let seat = Seat {
+        service,
         actor: &actor,
         base: &base,
     };
-    page::html_with(status, &EditPage::make(&seat, typed, Some(now), problems))
+    let page = EditPage::make(&seat, typed, Some(now), problems).await?;
+    page::html_with(status, &page)
 }
 
 async fn put(service: &Service, actor: &Actor, id: InstanceId, typed: &Typed) -> Outcome<()> {

@@ -1,16 +1,17 @@
 use super::how::How;
+use super::id_of;
 use super::pick::Place;
 use super::post::post;
 use super::review::ReviewPage;
-use super::{id_of, secrets};
 use crate::domain::{
-    Error, Field, Instance, InstanceFilter, InstanceId, InstanceState, NewTask, Order, Page,
-    Result as Outcome, TaskFilter, random_token,
+    Error, Field, IdentityKind, Instance, InstanceFilter, InstanceId, InstanceState, NewTask,
+    Order, Page, Result as Outcome, TaskFilter, random_token,
 };
 use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Actor, Service};
 use crate::ui::filters;
 use crate::ui::form::{Problem, Problems, lines, number, once};
+use crate::ui::identities::offered as identities;
 use crate::ui::page::{self, Section, Shell};
 use crate::ui::terminal::Terminal;
 use askama::Template;
@@ -164,7 +165,7 @@ impl NewPage {
             choices,
             typed,
             problems,
-            secrets: secrets::offered(service, actor).await?,
+            secrets: identities(service, actor, IdentityKind::Secret).await?,
             missing: None,
         })
     }

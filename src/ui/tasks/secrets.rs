@@ -1,12 +1,8 @@
 //! What a script is given in secret, as a form has it: rows of a name and an identity.
 
-use crate::domain::{IdentityKind, Result as Outcome, SECRETS_MAX};
-use crate::service::{Action, Actor, Service};
+use crate::domain::SECRETS_MAX;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-
-/// The most identities that the form offers; others are typed.
-const OFFERED: usize = 200;
 
 /// One row.
 #[derive(Default, Clone)]
@@ -93,18 +89,4 @@ impl Row {
     fn is_empty(&self) -> bool {
         self.name.is_empty() && self.identity.is_empty()
     }
-}
-
-/// The names that can be chosen from; none for those who may not see which there are, who can type
-/// the name that they were told.
-///
-/// # Errors
-/// `Unavailable`.
-pub async fn offered(service: &Service, actor: &Actor) -> Outcome<Vec<String>> {
-    if !actor.may(Action::ReadIdentities) {
-        return Ok(Vec::new());
-    }
-    let all = service.identities(actor).await?.into_iter();
-    let secrets = all.filter(|it| it.kind == IdentityKind::Secret);
-    Ok(secrets.map(|it| it.name).take(OFFERED).collect())
 }

@@ -25,17 +25,25 @@ struct NewPage {
     shell: Shell,
     typed: Typed,
     roles: [Role; 4],
+    /// Whether somebody without a password may log in at a provider.
+    openid: bool,
     problems: Problems,
     terminal: Terminal,
 }
 
 impl NewPage {
-    fn make(actor: &Actor, base: &str, typed: Typed, problems: Problems) -> Self {
+    fn make(
+        service: &Service,
+        (actor, base): (&Actor, &str),
+        typed: Typed,
+        problems: Problems,
+    ) -> Self {
         let add = ["user", "add", "olga", "--role", "operator"];
         Self {
             shell: Shell::of(actor, Section::Users),
             typed,
             roles: ROLES,
+            openid: service.openid_name().is_some(),
             problems,
             terminal: Terminal::of(base, actor)
                 .send_file("Add a user", "/wsexec/users", "user.json")
@@ -201,7 +209,8 @@ pub async fn blank(
         role: Role::Runner.as_str().to_owned(),
         ..Typed::default()
     };
-    page::html(&NewPage::make(&actor, &base, typed, Problems::default()))
+    let fresh = Problems::default();
+    page::html(&NewPage::make(service, (&actor, &base), typed, fresh))
 }
 
 #[handler]
@@ -219,7 +228,8 @@ pub async fn create(
         Ok(user) => Ok(page::see(format!("/users/{}", user.id))),
         Err(error) => {
             let (status, problems): (StatusCode, Problems) = Problems::of(error)?;
-            page::html_with(status, &NewPage::make(&actor, &base, typed, problems))
+            let page = NewPage::make(service, (&actor, &base), typed, problems);
+            page::html_with(status, &page)
         }
     }
 }

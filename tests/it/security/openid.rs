@@ -5,7 +5,7 @@ use crate::harness::app::{App, DEADLINE, Process};
 use crate::harness::browser::Browser;
 use crate::harness::client::Reply;
 use crate::harness::openid::{NAME, PUBLIC, Provider, Traveller};
-use crate::ui::visitor::hidden;
+use crate::ui::visitor::{Visitor, hidden};
 use serde_json::{Value, json};
 use std::time::Instant;
 use url::Url;
@@ -192,6 +192,32 @@ async fn who_is_linked_by_an_admin_gets_in_with_the_role_they_have_here() {
     let reply = disabled.log_in(&user("ann-1", "ann", &["boss"])).await;
     assert_refused(&reply, "Your user is disabled");
     assert!(!disabled.is_in().await);
+}
+
+#[tokio::test]
+async fn an_admin_adds_somebody_without_a_password_who_logs_in_at_the_provider() {
+    let Some(provider) = Provider::start() else {
+        return;
+    };
+    let app = start(&provider, "", "").await;
+    let admin = Visitor::logged_in(&app).await;
+    let form = admin.read("/users/new").await;
+    let (_, field) = form.split_once("id=\"password\"").expect("a password");
+    let field = field.split('>').next().expect("a field");
+    assert!(!field.contains("required"), "{field}");
+    let fields = [
+        ("name", "linus"),
+        ("role", "operator"),
+        ("password", ""),
+        ("subject", "linus-1"),
+    ];
+    let added = admin.submit("/users/new", &fields).await;
+    assert_eq!(added.status, 303, "{}", added.text());
+    let mut linus = Traveller::new(&app, &provider);
+    let reply = linus.log_in(&user("linus-1", "somebody", &[])).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(linus.is_in().await);
+    assert_eq!(found(&app, "linus").await.unwrap()["role"], "operator");
 }
 
 #[tokio::test]
