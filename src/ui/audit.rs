@@ -24,6 +24,22 @@ struct ListPage {
     terminal: Terminal,
 }
 
+impl ListPage {
+    /// The page of what a record is about, where there is one or was.
+    fn place(object: &str) -> Option<String> {
+        let (noun, id) = object.split_once('/')?;
+        let id: i64 = id.parse().ok()?;
+        let list = match noun {
+            "identity" => "identities",
+            "instance" => "instances",
+            "task" => "tasks",
+            "user" => "users",
+            _ => return None,
+        };
+        Some(format!("/{list}/{id}"))
+    }
+}
+
 /// What the address asks for, as it was typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]

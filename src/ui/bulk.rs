@@ -4,6 +4,7 @@
 use super::page::Shell;
 use crate::domain::{Error, Kind, Result};
 use crate::ui::filters;
+use crate::ui::terminal::Terminal;
 use askama::Template;
 
 /// The most things of one act.
@@ -88,6 +89,18 @@ pub struct AskPage {
     pub todo: Vec<Item>,
     /// What it cannot be done to.
     pub left: Vec<Item>,
+    /// What does the same.
+    pub terminal: Terminal,
+}
+
+/// The ids of things as the end of a path that curl asks for one after the other, with one password
+/// (curl(1), "globbing").
+pub fn each(items: &[Item]) -> String {
+    let ids: Vec<_> = items.iter().map(|it| it.id.to_string()).collect();
+    match ids.as_slice() {
+        [one] => one.clone(),
+        _ => format!("{{{}}}", ids.join(",")),
+    }
 }
 
 /// What became of one.

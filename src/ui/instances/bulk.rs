@@ -1,12 +1,14 @@
 use crate::domain::{
     Error, Instance, InstanceChange, InstanceId, InstanceState, Kind, Result as Outcome,
 };
-use crate::http::{Caller, Form};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Service};
-use crate::ui::bulk::{AskPage, DonePage, Item, Line, Picked, Words};
+use crate::ui::bulk::{AskPage, DonePage, Item, Line, Picked, Words, each};
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::terminal::Terminal;
 use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
+use serde_json::json;
 
 fn state(word: &str) -> Outcome<InstanceState> {
     match word {
@@ -40,6 +42,7 @@ fn words(state: InstanceState) -> Words {
 #[handler]
 pub async fn ask(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Query(fields): Query<Vec<(String, String)>>,
 ) -> Result<Response> {
@@ -57,10 +60,17 @@ pub async fn ask(
             Err(error) => return Err(error.into()),
         }
     }
+    let mut terminal = Terminal::of(&base, &actor);
+    if !todo.is_empty() {
+        let path = format!("/wsexec/instances/{}", each(&todo));
+        let body = json!({"state": wanted.as_str()});
+        terminal = terminal.send(words(wanted).button, ("PUT", path), &body);
+    }
     page::html(&AskPage {
         shell: Shell::of(&actor, Section::Instances),
         words: words(wanted),
         key: String::new(),
+        terminal,
         todo,
         left,
     })

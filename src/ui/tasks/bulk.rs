@@ -1,11 +1,14 @@
-use crate::domain::{Error, Kind, Result as Outcome, State, Task, TaskId, random_token};
-use crate::http::{Caller, Form};
+use super::post::post;
+use crate::domain::{Error, Kind, NewTask, Result as Outcome, State, Task, TaskId, random_token};
+use crate::http::{BaseUrl, Caller, Form};
 use crate::service::{Action, Actor, Service, TaskUpdate};
-use crate::ui::bulk::{AskPage, DonePage, Item, Line, Picked, Words};
+use crate::ui::bulk::{AskPage, DonePage, Item, Line, Picked, Words, each};
 use crate::ui::form::once;
 use crate::ui::page::{self, Section, Shell};
+use crate::ui::terminal::Terminal;
 use poem::web::{Data, Query};
 use poem::{Response, Result, handler};
+use serde_json::json;
 
 /// What can be done to many tasks.
 #[derive(Clone, Copy)]
@@ -80,6 +83,7 @@ impl Act {
 #[handler]
 pub async fn ask(
     Caller(actor): Caller,
+    BaseUrl(base): BaseUrl,
     Data(service): Data<&Service>,
     Query(fields): Query<Vec<(String, String)>>,
 ) -> Result<Response> {
@@ -87,11 +91,18 @@ pub async fn ask(
     let picked = Picked::read(fields)?;
     let act = Act::parse(&picked.act)?;
     let (mut todo, mut left) = (Vec::new(), Vec::new());
+    let mut terminal = Terminal::of(&base, &actor);
     for id in picked.ids {
         match service.task(&actor, TaskId(id)).await {
             Ok(task) => match act.hindrance(&actor, &task) {
                 Some(why) => left.push(item(&task, why)),
-                None => todo.push(item(&task, task.state.as_str())),
+                None => {
+                    todo.push(item(&task, task.state.as_str()));
+                    if matches!(act, Act::Rerun) && todo.len() == 1 && task.stdin_bytes == 0 {
+                        let again = NewTask::again(task, None);
+                        terminal = post(terminal, "Run the first of them again", &again);
+                    }
+                }
             },
             Err(error) if error.kind() == Kind::NotFound => {
                 left.push(Line::of(id, None, error)?.item);
@@ -99,10 +110,16 @@ pub async fn ask(
             Err(error) => return Err(error.into()),
         }
     }
+    if matches!(act, Act::Cancel) && !todo.is_empty() {
+        let path = format!("/wsexec/tasks/{}", each(&todo));
+        let body = json!({"state": State::Abort.as_str()});
+        terminal = terminal.send(act.words().button, ("PUT", path), &body);
+    }
     page::html(&AskPage {
         shell: Shell::of(&actor, Section::Tasks),
         words: act.words(),
         key: random_token().expose().to_owned(),
+        terminal,
         todo,
         left,
     })

@@ -103,6 +103,9 @@ async fn each_list_is_narrowed_ordered_and_paged_by_its_address_and_says_when_no
             "{path}: {main}"
         );
     }
+    // A record leads to what it is about.
+    let audit = visitor.read("/audit?action=user.create").await;
+    assert!(audit.contains("href=\"/users/2\""), "{audit}");
     for path in [
         "/tasks?tag=none",
         "/instances?state=DEACTIVATE",
