@@ -269,7 +269,10 @@ class Live {
     if (this.over && how === "over") return;
     this.over = true;
     this.say(how);
-    if (how === "over") this.refresh();
+    if (how === "over") {
+      for (const { pre } of Object.values(this.panes)) pre.dataset.empty = pre.dataset.none;
+      this.refresh();
+    }
     // Nothing can be done to it any more.
     if (how === "gone") this.facts.querySelector(".actions")?.remove();
     if (how === "ended") this.status.replaceChildren(linkTo(toLogin(), this.status.textContent));

@@ -1,7 +1,7 @@
 //! Two runs side by side.
 
-use super::{Look, id_of};
-use crate::domain::{Clock as _, Error, Result, Stream, SystemClock, Task};
+use super::{Row, id_of, row};
+use crate::domain::{Error, Result, Stream, Task};
 use crate::http::Caller;
 use crate::service::{Actor, Piece, Place, Service, View};
 use crate::ui::filters;
@@ -29,30 +29,13 @@ const SHOWN_OF_LINE: usize = 2000;
 #[template(path = "pages/tasks/diff.html")]
 struct DiffPage {
     shell: Shell,
-    old: Option<Run>,
-    new: Run,
+    old: Option<Row>,
+    new: Row,
     parts: Vec<Part>,
     /// What stands in the field for the other run.
     with: String,
     /// Why there is nothing to see.
     problem: Option<String>,
-}
-
-/// One of the two.
-struct Run {
-    look: Look,
-    duration: Option<i64>,
-    task: Task,
-}
-
-impl Run {
-    fn of(task: Task) -> Self {
-        Self {
-            look: Look::of(&task),
-            duration: task.duration(SystemClock.now()),
-            task,
-        }
-    }
 }
 
 /// What is compared.
@@ -108,10 +91,14 @@ pub async fn compare(
             tokio::task::spawn_blocking(move || pairs.into_iter().map(Part::of).collect());
         parts = compared.await.map_err(Error::internal)?;
     }
+    let old = match old {
+        Some(old) => Some(row(service, &actor, old).await?),
+        None => None,
+    };
     page::html(&DiffPage {
         shell: Shell::of(&actor, Section::Tasks),
-        old: old.map(Run::of),
-        new: Run::of(new),
+        old,
+        new: row(service, &actor, new).await?,
         parts,
         with,
         problem,

@@ -40,6 +40,17 @@ pub struct Row {
     pub duration: Option<i64>,
 }
 
+impl Row {
+    fn of(task: Task, instance: Option<Instance>) -> Self {
+        Self {
+            instance,
+            look: Look::of(&task),
+            duration: task.duration(SystemClock.now()),
+            task,
+        }
+    }
+}
+
 /// A task's state at a glance. Word, shape and colour are the template's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -84,7 +95,6 @@ impl Look {
 /// # Errors
 /// `Unavailable` where the store does not answer.
 pub async fn rows(service: &Service, actor: &Actor, tasks: Vec<Task>) -> Result<Vec<Row>> {
-    let now = SystemClock.now();
     let mut known: HashMap<InstanceId, Option<Instance>> = HashMap::new();
     let mut rows = Vec::with_capacity(tasks.len());
     for task in tasks {
@@ -95,14 +105,15 @@ pub async fn rows(service: &Service, actor: &Actor, tasks: Vec<Task>) -> Result<
                 place.insert(found).clone()
             }
         };
-        rows.push(Row {
-            instance,
-            look: Look::of(&task),
-            duration: task.duration(now),
-            task,
-        });
+        rows.push(Row::of(task, instance));
     }
     Ok(rows)
+}
+
+/// Puts one task beside its instance.
+async fn row(service: &Service, actor: &Actor, task: Task) -> Result<Row> {
+    let instance = instance_if_there(service, actor, task.instance).await?;
+    Ok(Row::of(task, instance))
 }
 
 /// The instance; none where it was removed.

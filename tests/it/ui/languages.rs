@@ -34,6 +34,7 @@ const SAME: &[&str] = &[
     "sudo",
     "doas",
     "python3",
+    "SHA256",
     "DB_PASSWORD",
     "ms",
     "wsexec/tasks?limit=10",

@@ -207,6 +207,9 @@ async fn when_a_watched_task_ends_its_page_reads_as_it_does_on_reload() {
     std::fs::write(&go, "").expect("a file");
     browser.wait_text("#live", "ended").await;
     browser.wait_text("#facts", "succeeded").await;
+    // In the reader's zone and way of writing, with the exact instant at hand.
+    let times = "return [...document.querySelectorAll('#facts time')].map(it => /^\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d UTC$/.test(it.title) && it.textContent !== it.title)";
+    assert_eq!(browser.eval(times).await, json!([true, true, true]));
     // Each says that nothing came, and no line of the page lies over another.
     let said = "return [...document.querySelectorAll('pre.output')].map(it => getComputedStyle(it, '::before').content)";
     assert_eq!(

@@ -27,6 +27,14 @@ const wide = [...document.querySelectorAll('body *')].filter(it => it.checkVisib
 const overflow = document.documentElement.scrollWidth > innerWidth + 1;
 return wide.slice(0, 5).map(it => it.outerHTML.slice(0, 160)).concat(overflow ? ['the page: ' + document.documentElement.scrollWidth] : []);";
 
+/// Heads that do not stand over their column, at a desk.
+const ASKEW: &str = "
+const left = it => Math.round(it.getBoundingClientRect().left);
+return [...document.querySelectorAll('table')].filter(it => it.checkVisibility() && it.tHead && it.tBodies[0]?.rows.length).flatMap(it => {
+  const heads = [...it.tHead.rows[0].cells].map(left), cells = [...it.tBodies[0].rows[0].cells].map(left);
+  return heads.length === cells.length && heads.every((head, n) => Math.abs(head - cells[n]) < 2) ? [] : ['heads at ' + heads + ' over cells at ' + cells + ': ' + it.outerHTML.slice(0, 160)];
+});";
+
 /// Looks at the pages of a browser.
 pub struct Eye<'a> {
     browser: &'a Browser,
@@ -75,6 +83,9 @@ impl<'a> Eye<'a> {
             if let Some(rules) = rules {
                 self.ask(&place, rules).await;
             }
+            if (width, dark) == (1280, false) {
+                self.measure(&place, ASKEW).await;
+            }
             // In the other language the words are what may not fit.
             if self.language == "en" || !dark {
                 let file = self.pictures.join(format!("{name}-{width}-{scheme}.png"));
@@ -82,7 +93,7 @@ impl<'a> Eye<'a> {
             }
         }
         self.browser.look(NARROWEST, false).await;
-        self.measure(&format!("{} {name} {NARROWEST}", self.language))
+        self.measure(&format!("{} {name} {NARROWEST}", self.language), TOO_WIDE)
             .await;
         self.browser.look_forced().await;
         self.ask(&format!("{} {name} forced colours", self.language), COLOURS)
@@ -98,8 +109,8 @@ impl<'a> Eye<'a> {
         self.add(place, &said);
     }
 
-    async fn measure(&mut self, place: &str) {
-        let said = self.browser.eval(&format!("{UNFOLD} {TOO_WIDE}")).await;
+    async fn measure(&mut self, place: &str, ruler: &str) {
+        let said = self.browser.eval(&format!("{UNFOLD} {ruler}")).await;
         self.browser.eval(FOLD).await;
         self.add(place, &said);
     }
@@ -112,14 +123,15 @@ impl<'a> Eye<'a> {
 
     /// Puts barriers into the page that is open, and makes sure that they are seen.
     pub async fn sees_barriers(&mut self) {
-        let barriers = "document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"/\"><p id=\"long\">x</p>'); document.getElementById('long').style.width = '400px';";
+        let barriers = "document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"/\"><p id=\"long\">x</p><table class=\"charts\"><thead><tr><th>askew</th><th>b</th></tr></thead><tbody><tr><td>c</td><td>d</td></tr></tbody></table>'); document.getElementById('long').style.width = '400px';";
         self.browser.eval(barriers).await;
         let before = std::mem::take(&mut self.found);
+        self.measure("", ASKEW).await;
         self.browser.look(NARROWEST, false).await;
         self.ask("", ALL).await;
-        self.measure("").await;
+        self.measure("", TOO_WIDE).await;
         let seen = std::mem::replace(&mut self.found, before);
-        for barrier in ["image-alt", "id=\"long\""] {
+        for barrier in ["image-alt", "id=\"long\"", "askew"] {
             assert!(
                 seen.iter().any(|it| it.contains(barrier)),
                 "{barrier} is not seen: {seen:?}"

@@ -70,6 +70,7 @@ pub struct World {
     good: i64,
     bad: i64,
     refused: i64,
+    unreached: i64,
     running: i64,
     undecided: i64,
     key: i64,
@@ -165,7 +166,7 @@ impl World {
         let run = async |name: &str, instance: i64, script: &str| {
             let task = app.post_task(json!({
                 "name": name, "tag": "Every night at two", "instance": instance, "user": sshd::user(),
-                "script": script, "env": {"TARGET": "web"}, "timeout": 3600,
+                "script": script, "env": {"TARGET": "web"}, "timeout": 3600, "retries": 2, "retry_delay": 0,
             }));
             task.await["id"].as_i64().expect("an id")
         };
@@ -207,6 +208,7 @@ impl World {
             good,
             bad,
             refused,
+            unreached,
             running,
             undecided,
             key,
@@ -251,6 +253,7 @@ impl World {
             good,
             bad,
             refused,
+            unreached,
             running,
             undecided,
             key,
@@ -357,6 +360,23 @@ impl World {
                 "task-undecided",
                 "/tasks/:id",
                 format!("/tasks/{undecided}"),
+            ),
+            look(
+                "task-amend",
+                "/tasks/:id/amend",
+                format!("/tasks/{bad}/amend"),
+            ),
+            look(
+                "task-amend-refused",
+                "/tasks/:id/amend",
+                format!("/tasks/{bad}/amend"),
+            )
+            .fill("#rc", "four")
+            .click("form.wide .actions button"),
+            look(
+                "task-unreached",
+                "/tasks/:id",
+                format!("/tasks/{unreached}"),
             ),
             look(
                 "diff",
