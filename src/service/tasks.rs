@@ -214,11 +214,8 @@ impl Service {
             return task;
         }
         let instance = task.instance;
-        if let Some(approval) = task.approval.as_ref().filter(|_| task.waits_for_approval()) {
-            let left = (approval.expires - self.now()).max(0);
-            task.reason = Some(format!(
-                "Waits for the approval of a second person, for {left} s more."
-            ));
+        if task.waits_for_approval() {
+            task.reason = Some("Waits for the approval of a second person.".into());
             return task;
         }
         let delayed = task.not_before.filter(|at| *at > self.now());
