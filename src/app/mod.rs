@@ -8,6 +8,7 @@ mod data_dir;
 mod demo;
 mod local;
 mod logging;
+mod manager;
 mod metrics;
 mod running;
 mod serve;

@@ -2,8 +2,9 @@
 
 use super::local::forget_first_password;
 use super::metrics::Metrics;
+use super::serve::LAST_THREADS;
 use super::stop::{Event, StopSignals};
-use super::{audit, data_dir, failed};
+use super::{audit, data_dir, failed, manager};
 use crate::api;
 use crate::auth::OpenId;
 use crate::config::{self, Config};
@@ -163,6 +164,7 @@ impl Running {
             }
         }
         tracing::info!("stopping: no new work, and scripts get a while to end");
+        manager::stopping(self.engine.stop_limit() + LAST_ANSWERS + LAST_THREADS);
         if let Err(error) = self.service.note_stop().await {
             tracing::error!(%error, "cannot put the stop of the server on record");
         }

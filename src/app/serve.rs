@@ -2,7 +2,7 @@
 
 use super::running::Running;
 use super::stop::StopSignals;
-use super::{data_dir, failed, logging};
+use super::{data_dir, failed, logging, manager};
 use crate::config::Config;
 use crate::domain::{Error, Kind, Result, Secret};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// How long work on other threads may still take once everything has stopped: a look-up of a name
 /// that hangs must not keep the program.
-const LAST_THREADS: Duration = Duration::from_secs(5);
+pub(super) const LAST_THREADS: Duration = Duration::from_secs(5);
 
 /// Runs the service until a signal stops it.
 ///
@@ -35,6 +35,7 @@ pub fn serve(config: Config) -> Result<()> {
             "certificate"
         );
         announce(&format!("wsexec ready https://{}", running.address));
+        manager::ready();
         running.until_stopped(&mut signals).await
     })
 }

@@ -270,15 +270,24 @@ impl Engine {
     pub async fn interrupt(&self) {
         self.begin_stop();
         self.shared.interrupt.cancel();
-        // A machine whose connection is dead is asked again over another one, and then signalled.
-        let grace = Duration::from_secs(self.shared.config.cancel_grace);
-        let last = (grace + LAST_WORDS) * 2 + end::HURRY + grace + RECORD;
-        if tokio::time::timeout(last, self.shared.work.wait())
+        if tokio::time::timeout(self.last_words(), self.shared.work.wait())
             .await
             .is_err()
         {
             tracing::error!("runs did not end in time; the next start finds them as lost");
         }
         health::store(&self.shared).await;
+    }
+
+    /// What [`Engine::stop`] takes at most.
+    pub fn stop_limit(&self) -> Duration {
+        Duration::from_secs(self.shared.config.stop_grace) + self.last_words() + RECORD
+    }
+
+    /// How long runs may take to end once they are interrupted.
+    fn last_words(&self) -> Duration {
+        // A machine whose connection is dead is asked again over another one, and then signalled.
+        let grace = Duration::from_secs(self.shared.config.cancel_grace);
+        (grace + LAST_WORDS) * 2 + end::HURRY + grace + RECORD
     }
 }

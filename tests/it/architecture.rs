@@ -56,6 +56,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("x509_parser", "tls"),
     ("instant_acme", "tls"),
     ("clap", "cli"),
+    ("sd_notify", "app"),
 ];
 
 #[test]

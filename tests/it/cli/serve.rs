@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::net::UnixDatagram;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -259,4 +260,32 @@ async fn a_first_start_that_is_killed_before_it_is_ready_has_left_the_password_t
     let login = Some(("admin".to_owned(), password.trim_end().to_owned()));
     let client = Client::new(url, &home.path().join("certs/wsexec.crt"), login);
     assert_eq!(client.get("/wsexec/users/me").await.status, 200);
+}
+
+/// As systemd does it for a unit of `Type=notify`: sd_notify(3).
+#[tokio::test]
+async fn a_service_manager_is_told_when_it_is_ready_and_how_long_a_stop_may_take() {
+    let home = TempDir::new().unwrap();
+    let place = home.path().join("manager");
+    let manager = UnixDatagram::bind(&place).unwrap();
+    let heard = async || {
+        let mut message = [0; 512];
+        let received = tokio::time::timeout(DEADLINE, manager.recv(&mut message)).await;
+        let length = received.expect("a message in time").unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    let mut app = App::builder()
+        .config("[engine]\nstop_grace = 7200\ncancel_grace = 60")
+        .env("NOTIFY_SOCKET", place)
+        .start()
+        .await;
+    assert_eq!(heard().await, "READY=1\n");
+    assert_eq!(app.client().get("/readyz").await.status, 200);
+    app.signal(Signal::TERM);
+    let said = heard().await;
+    let limit = said.strip_prefix("STOPPING=1\nEXTEND_TIMEOUT_USEC=");
+    let limit: u64 = limit.expect(&said).trim_end().parse().expect(&said);
+    let expected = 7200 + 3 * 60..7200 + 3 * 60 + 90;
+    assert!(expected.contains(&(limit / 1_000_000)), "{said}");
+    assert_eq!(app.wait_exit().await.code(), Some(0));
 }
