@@ -240,6 +240,61 @@ fn the_unit_for_systemd_exposes_little() {
     assert!(told.contains("Overall exposure level"), "{told}");
 }
 
+/// The values of an instruction in the container file, in their order.
+fn instructions<'a>(file: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = file.lines().filter_map(|line| line.split_once(' '));
+    let named = lines.filter(|(word, _)| *word == name);
+    named.map(|(_, value)| value).collect()
+}
+
+#[test]
+fn the_container_file_takes_what_is_there_and_runs_as_nobody_in_particular() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("a file");
+    let file = read("docs/Containerfile");
+    let mut bases = instructions(&file, "FROM").into_iter();
+    // The release of Debian that it is built on is the one that it runs on.
+    let manifest: toml::Table = read("Cargo.toml").parse().expect("TOML");
+    let rust = manifest["package"]["rust-version"].as_str().expect("text");
+    let build = format!("docker.io/library/rust:{rust}-bookworm AS build");
+    assert_eq!(bases.next(), Some(build.as_str()));
+    assert_eq!(bases.next(), Some("docker.io/library/debian:bookworm-slim"));
+    assert_eq!(bases.next(), None);
+
+    let mut copied = BTreeSet::new();
+    for line in instructions(&file, "COPY") {
+        let mut words: Vec<_> = line.split(' ').collect();
+        words.pop().expect("where it goes");
+        if words[0] == "--from=build" {
+            assert_eq!(words[1..], ["/src/target/release/wsexec"], "{line}");
+        } else {
+            copied.extend(words);
+        }
+    }
+    let missing: Vec<_> = copied
+        .iter()
+        .filter(|it| !root().join(it).exists())
+        .collect();
+    assert!(missing.is_empty(), "no such file: {missing:?}");
+    for needed in ["Cargo.lock", "src", "static", "templates"] {
+        assert!(copied.contains(needed), "{needed} is not copied");
+    }
+    for private in [".", "./", "certs", "data"] {
+        assert!(
+            !copied.contains(private),
+            "{private} would get into a layer"
+        );
+    }
+    assert_eq!(instructions(&file, "USER"), ["10001:10001"]);
+    assert!(
+        instructions(&file, "ADD").is_empty(),
+        "nothing is downloaded"
+    );
+    assert!(
+        instructions(&file, "ARG").is_empty(),
+        "it would stay in the history"
+    );
+}
+
 /// The figures that a text names.
 fn figures(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
