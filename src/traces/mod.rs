@@ -100,7 +100,7 @@ pub fn ended(ending: &Ending) {
     let span = Span::current();
     span.record("wsexec.task.outcome", ending.outcome().as_str());
     match ending.rc() {
-        Some(rc) => span.record("wsexec.task.rc", i64::from(rc)),
+        Some(rc) => span.record("wsexec.task.rc", rc),
         None => span.record("otel.status_code", "ERROR"),
     };
 }
