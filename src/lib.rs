@@ -16,7 +16,8 @@
 //! [`ssh`] (thrussh), [`engine`]
 //! (claims, runs, records), [`auth`] (passwords, caches, throttling), [`tls`], [`service`] (the
 //! use cases), [`http`] (what both front ends share), [`api`] (JSON), [`ui`] (pages), [`app`]
-//! (puts the parts together), [`cli`] (one file for each subcommand).
+//! (puts the parts together), [`cli`] (one file for each subcommand). Beside them stands
+//! `failpoint`: where tests have the program killed.
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod engine;
+mod failpoint;
 pub mod http;
 pub mod service;
 pub mod ssh;

@@ -4,6 +4,7 @@ use super::running::{open_store, open_vault, rules};
 use super::{audit, data_dir, failed};
 use crate::config::Config;
 use crate::domain::{Clock, Error, Result, SystemClock};
+use crate::failpoint;
 use crate::service::{Actor, SealedReport, Service};
 use crate::store::{Access, Contents, Settled, Store, StoreFile};
 use rustix::fs::{Mode, OFlags};
@@ -40,6 +41,7 @@ pub fn back_up(config: &Config, to: &Path) -> Result<Contents> {
     Store::copy_to(&config.data, &draft.path).map_err(failed)?;
     let contents = StoreFile::open(&draft.path).and_then(|file| file.prove(&key));
     let contents = contents.map_err(failed)?;
+    failpoint::pass("backup.copied");
     draft.name(to)?;
     Ok(contents)
 }

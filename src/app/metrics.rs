@@ -7,6 +7,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::interval;
 
 /// Bounds of what is counted by how long it took, in seconds.
@@ -34,7 +35,12 @@ impl Metrics {
     /// What `/metrics` shows.
     pub(super) fn figures(&self) -> Figures {
         let handle = self.0.clone();
-        Arc::new(move || handle.render())
+        let runtime = Handle::current();
+        Arc::new(move || {
+            let spawned = runtime.metrics().num_alive_tasks();
+            metrics::gauge!("wsexec_spawned").set(spawned as f64);
+            handle.render()
+        })
     }
 
     /// Keeps what is measured small, for as long as it is polled.
@@ -49,6 +55,10 @@ impl Metrics {
 
 fn describe() {
     describe_gauge!("wsexec_info", "The version of the program");
+    describe_gauge!(
+        "wsexec_spawned",
+        "Pieces of work that the server has spawned: connections, runs, watchers"
+    );
     describe_gauge!(
         "wsexec_tasks",
         "Tasks that wait (INIT) and run (CURRENT) now"

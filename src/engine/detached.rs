@@ -15,6 +15,7 @@ use super::run::until;
 use super::slots::Place;
 use super::{AGAIN, Shared, target};
 use crate::domain::{self, Ending, Instance, Outcome, RemoteProcess, Task};
+use crate::failpoint;
 use crate::ssh::remote::detached::{Bounds, Detached, Started};
 use crate::ssh::{Command, Failure, Lease};
 use follow::LEFT_BEHIND;
@@ -133,6 +134,8 @@ struct Run<'a> {
     /// Why it is to end before its script does, and what became of that.
     stop: Option<Cause>,
     stopped: Option<Stopped>,
+    /// Whether that was so before this server took it up.
+    was_to_end: bool,
 }
 
 impl<'a> Run<'a> {
@@ -146,11 +149,16 @@ impl<'a> Run<'a> {
         let now = shared.clock.now();
         let begun = Instant::now();
         // Counted from the start, also across restarts.
-        let deadline = task.timeout.map(|timeout| {
+        let left = task.timeout.map(|timeout| {
             let gone = now - task.start.unwrap_or(now);
-            let left = i64::from(timeout).saturating_sub(gone).max(0);
-            begun + Duration::from_secs(left.unsigned_abs())
+            i64::from(timeout).saturating_sub(gone).max(0)
         });
+        let deadline = left.map(|left| begun + Duration::from_secs(left.unsigned_abs()));
+        let stop = match (may_run, task.cancel_requested, left) {
+            (true, true, _) => Some(Cause::Cancelled),
+            (true, false, Some(0)) => Some(Cause::TimedOut),
+            _ => None,
+        };
         let limit = shared.config.output_limit;
         Self {
             // The machine keeps the bounds; what is stored of a run that goes on is all head.
@@ -169,8 +177,9 @@ impl<'a> Run<'a> {
             out_of_reach_since: None,
             let_in: false,
             in_vain: 0,
-            stop: None,
+            stop,
             stopped: None,
+            was_to_end: stop.is_some(),
         }
     }
 
@@ -263,7 +272,9 @@ impl<'a> Run<'a> {
                 )));
             }
         };
+        failpoint::pass("detached.started");
         self.keep(process).await;
+        failpoint::pass("detached.located");
         self.back_in_reach().await;
         loop {
             self.follow(&mut session, run).await?;
@@ -281,6 +292,7 @@ impl<'a> Run<'a> {
             {
                 let (ending, end) = self.judge(&state);
                 let last = self.collect(collection).await?;
+                failpoint::pass("detached.collected");
                 // What is not over may still be of use to whoever looks for it there.
                 let session = state.over.then_some(session);
                 return Ok(Over {

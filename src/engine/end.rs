@@ -6,6 +6,7 @@ use super::remains::{Remains, after_the_end};
 use super::run::{Run, Until};
 use crate::config::Orphans;
 use crate::domain::{Ending, InstanceId, Outcome, RemoteProcess, TaskId};
+use crate::failpoint;
 use crate::ssh::{Finding, Lease, Left, Located, Running, Session};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -51,6 +52,7 @@ impl<'a> Run<'a> {
                 found
             }
         };
+        failpoint::pass("cancel.confirmed");
         let signal = ended.and_then(|ending| ending.signal().map(str::to_owned));
         self.ended_for(cause, &found).with_signal(signal)
     }
@@ -154,10 +156,11 @@ pub async fn locate(
         }
         asking.store(false, Relaxed);
     }
-    if let Some(found) = process
-        && let Err(error) = shared.store.record_process(id, found.clone()).await
-    {
-        tracing::warn!(task = id.0, %error, "cannot record where a script runs");
+    if let Some(found) = process {
+        if let Err(error) = shared.store.record_process(id, found.clone()).await {
+            tracing::warn!(task = id.0, %error, "cannot record where a script runs");
+        }
+        failpoint::pass("task.located");
     }
     std::future::pending().await
 }

@@ -1,6 +1,7 @@
 use super::redact::{Known, Masker};
 use super::{AGAIN, Shared};
 use crate::domain::{Stream, TaskId};
+use crate::failpoint;
 use crate::store::{CHUNK, Chunk, OutputWrite};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -272,6 +273,7 @@ impl Output {
         }
         match shared.store.append_output(task, self.write()).await {
             Ok(()) => {
+                failpoint::pass("output.stored");
                 self.written(Instant::now());
                 shared.feed.changed(task);
             }

@@ -7,6 +7,7 @@ use super::retry::retry;
 use super::slots::Place;
 use super::{AGAIN, Shared, target};
 use crate::domain::{Ending, Instance, Outcome, RemoteProcess, Stream, Task};
+use crate::failpoint;
 use crate::ssh::{Event, Failure, Lease, Running};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -134,7 +135,10 @@ impl Run<'_> {
         // It may hold much to read, which is on its way now.
         drop(command);
         match started {
-            Ok(Ok(running)) => self.follow(session, running).await,
+            Ok(Ok(running)) => {
+                failpoint::pass("task.started");
+                self.follow(session, running).await
+            }
             Ok(Err(failure)) if failure.outcome == Outcome::Lost => {
                 self.lost(session, &failure.reason).await
             }
@@ -270,6 +274,7 @@ impl Run<'_> {
 
     /// Records the end, however long the store takes to accept it.
     async fn record(&mut self, ending: Ending, begun: Instant) {
+        failpoint::pass("task.exited");
         let known = self.shared.known();
         for stream in Stream::ALL {
             self.output.release(&known, stream, Instant::now());
@@ -296,6 +301,7 @@ impl Run<'_> {
             }
             sleep(AGAIN).await;
         }
+        failpoint::pass("task.ended");
         tracing::info!(
             task = self.task.id.0,
             instance = self.instance.id.0,

@@ -1,5 +1,6 @@
 use super::{Shared, detached, run};
 use crate::domain::Mode;
+use crate::failpoint;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -77,6 +78,7 @@ async fn claim(shared: &Arc<Shared>) -> bool {
         Ok(claims) => {
             let now = shared.clock.now();
             for (task, instance) in claims.claimed {
+                failpoint::pass("task.claimed");
                 let waited = now.saturating_sub(task.created) as f64;
                 metrics::histogram!("wsexec_task_waiting_seconds").record(waited);
                 let place = shared.slots.take(instance.id);

@@ -1,6 +1,7 @@
 use super::{Action, Actor, Idempotency, IfMatch, Service, TaskUpdate, stopping};
 use crate::domain::{Attempt, Error, NewTask, Page, Result, State, Task, TaskFilter, TaskId};
 use crate::engine::WaitsFor;
+use crate::failpoint;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -95,6 +96,7 @@ impl Service {
             )
             .await?;
         if is_new {
+            failpoint::pass("post.committed");
             engine.wake(task.instance);
             engine.approvals_changed();
         }
@@ -148,6 +150,7 @@ impl Service {
             .ok_or_else(no_such_task)?;
         if let Some(engine) = &self.inner.engine {
             if cancels {
+                failpoint::pass("cancel.asked");
                 engine.cancel(id);
             }
             engine.changed(id);

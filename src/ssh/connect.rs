@@ -13,6 +13,7 @@ use super::session::Session;
 use super::stream::{Seen, Wire};
 use super::{Failure, Inner, Target, known_hosts, reasons};
 use crate::domain::{Outcome, SshLibrary};
+use crate::failpoint;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -200,6 +201,7 @@ impl<'a> Attempts<'a> {
             socket,
             deadline,
         } = reached.map_err(Attempt::Final)?;
+        failpoint::pass("ssh.connected");
         // thrussh waits for another identification.
         if library == SshLibrary::Thrussh && greeting.starts_with(b"SSH-1.99-") {
             return Err(Attempt::Another(reasons::not_ssh(self.target)));
@@ -236,6 +238,7 @@ impl<'a> Attempts<'a> {
                 return Err(Attempt::Final(refused.unwrap_or_else(slow)));
             }
         };
+        failpoint::pass("ssh.logged_in");
         Ok(Session {
             connection,
             place: known_hosts::name(&self.target.host, self.target.port),

@@ -6,6 +6,7 @@ use super::library::{Channel, Connection, Gone, Listening, Message, NotOpened, S
 use super::stream::Raw;
 use super::{Event, Failure};
 use crate::domain::{HostKey, Outcome, RemoteProcess, SshLibrary};
+use crate::failpoint;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -258,6 +259,7 @@ impl Opened {
     async fn request(&mut self, line: &str) -> Result<Option<Message>, Failure> {
         let sent = self.channel.exec(line).await;
         sent.map_err(lost_before_start)?;
+        failpoint::pass("ssh.command_sent");
         match self.listening.messages.recv().await {
             Some(Message::Accepted) => Ok(None),
             Some(Message::Closed | Message::Refused) => {

@@ -1,5 +1,6 @@
 use super::backup::copy;
 use super::{OpenError, private_file};
+use crate::failpoint;
 use rusqlite::{Connection, TransactionBehavior};
 use std::fs;
 use std::path::Path;
@@ -39,6 +40,7 @@ pub fn keep_old(connection: &Connection, dir: &Path) -> Result<(), OpenError> {
     new.set_len(0).map_err(|it| kept(&it))?;
     copy(connection, &part).map_err(|it| kept(&it))?;
     new.sync_all().map_err(|it| kept(&it))?;
+    failpoint::pass("upgrade.copied");
     fs::rename(&part, &file).map_err(|it| kept(&it))?;
     Ok(())
 }
@@ -65,6 +67,7 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
                 }
                 transaction.execute_batch(sql)?;
                 transaction.pragma_update(None, "user_version", found + 1)?;
+                failpoint::pass("upgrade.before_commit");
                 transaction.commit()?;
             }
             None if found == known => return Ok(()),

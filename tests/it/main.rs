@@ -4,6 +4,7 @@
 mod api;
 mod architecture;
 mod cli;
+mod crash;
 mod documents;
 mod engine;
 mod harness;

@@ -8,6 +8,7 @@ use crate::engine::identities::Use;
 use crate::engine::remains::Remains;
 use crate::engine::run::{silent, until};
 use crate::engine::target;
+use crate::failpoint;
 use crate::ssh::remote::detached::{Detached, Followed, Following};
 use crate::ssh::{Failure, Lease, Left};
 use std::time::Duration;
@@ -102,6 +103,7 @@ impl<'a> Run<'a> {
                 Err(failure) => return Err(failure),
             };
             let found = remains.end(None, grace, patience).await;
+            failpoint::pass("cancel.confirmed");
             match found.left {
                 Left::Unasked(why) => Err(Failure::new(Outcome::Lost, why)),
                 _ => Ok(Stopped { exited, found }),

@@ -11,6 +11,8 @@ pub struct Stop {
     /// Why, as a sentence.
     pub what: String,
     pub stopped: Stopped,
+    /// Whether a server before this one may have told it to.
+    pub earlier: bool,
 }
 
 /// What became of a stop.
@@ -24,7 +26,11 @@ pub struct Stopped {
 
 pub fn judge(state: &State, stop: Option<Stop>) -> Ending {
     let own = state.exit.map(|(code, _)| exited(code));
+    let told = state.exit.is_some_and(|(code, _)| is_told(code));
     let ending = match (stop, own) {
+        (Some(stop), Some(_)) if stop.earlier && told => {
+            Ending::aborted(stop.outcome, stop.reason())
+        }
         // Where nothing lived that could be told, the script's own end stands.
         (Some(stop), Some(own)) if stop.stopped.exited || !stop.stopped.found.told => {
             match stop.stopped.found.told {
@@ -62,6 +68,13 @@ impl Stop {
     fn reason(&self) -> String {
         after_the_end(&self.what, &self.stopped.found)
     }
+}
+
+/// Whether this is the exit code of a script that was ended as a stop ends it, by TERM or KILL.
+fn is_told(code: u32) -> bool {
+    [128, 256]
+        .into_iter()
+        .any(|by_signal| [by_signal + 15, by_signal + 9].contains(&code))
 }
 
 /// A POSIX shell tells a signal by 128 and its number, as a script can say by itself. ksh adds 256,
@@ -219,6 +232,7 @@ mod tests {
                 outcome: Outcome::Cancelled,
                 what: "Cancelled on request.".into(),
                 stopped: Stopped { exited, found },
+                earlier: false,
             })
         };
         let exited = state(Some((4, 1)));
@@ -233,5 +247,31 @@ mod tests {
         );
         let ended = judge(&state(Some((143, 1))), stop(false, true));
         assert_eq!((ended.outcome(), ended.rc()), (Outcome::Cancelled, None));
+    }
+
+    #[test]
+    fn what_a_server_before_this_one_has_ended_was_not_an_exit_of_its_own() {
+        let judged = |code, earlier| {
+            let found = Finding {
+                left: Left::Nothing,
+                told: false,
+                escaped: None,
+            };
+            let stop = Stop {
+                outcome: Outcome::Cancelled,
+                what: "Cancelled on request.".into(),
+                stopped: Stopped {
+                    exited: true,
+                    found,
+                },
+                earlier,
+            };
+            judge(&state(Some((code, 1))), Some(stop)).outcome()
+        };
+        for code in [143, 137, 256 + 15, 256 + 9] {
+            assert_eq!(judged(code, true), Outcome::Cancelled);
+        }
+        assert_eq!(judged(143, false), Outcome::Exited);
+        assert_eq!(judged(3, true), Outcome::Exited);
     }
 }

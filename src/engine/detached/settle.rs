@@ -5,6 +5,7 @@ use super::judgement::{self, Stop};
 use super::{AGAIN, Run, over};
 use crate::domain::{Ending, Stream};
 use crate::engine::retry::retry;
+use crate::failpoint;
 use crate::ssh::Lease;
 use crate::ssh::remote::detached::{Detached, State};
 use crate::store::OutputWrite;
@@ -42,6 +43,7 @@ impl Run<'_> {
                 outcome,
                 what,
                 stopped,
+                earlier: self.was_to_end,
             }
         });
         let now = self.shared.clock.now();
@@ -89,8 +91,10 @@ impl Run<'_> {
             "task ended"
         );
         self.shared.feed.changed(id);
+        failpoint::pass("detached.ended");
         if let Some(session) = over.session {
             self.remove(session).await;
+            failpoint::pass("detached.removed");
         }
     }
 

@@ -5,6 +5,7 @@ use crate::domain::{
     ApprovalRules, Become, By, Error, Idempotency, InstanceState, Kind, NewTask, Result, Task,
     TaskId,
 };
+use crate::failpoint;
 use crate::store::audit::{self, Act};
 use crate::store::idempotency::{self, Scope};
 use crate::store::{Store, access, approvals, instances, launch};
@@ -85,6 +86,7 @@ impl Store {
                 idempotency::remember(c, scope, id.0, by.at)?;
             }
             let task = get(c, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            failpoint::pass("post.before_commit");
             Ok((task, true))
         })
         .await

@@ -1,9 +1,12 @@
 //! A store of an older program is brought up to date, whichever it was, and nothing of it is lost.
 
+use crate::crash::points::ARMED;
 use crate::harness::app::{App, program};
 use rusqlite::{Connection, params};
+use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -188,6 +191,29 @@ async fn an_upgrade_that_is_killed_anywhere_is_finished_by_the_next_start() {
         1,
         "the oldest is kept"
     );
+}
+
+#[tokio::test]
+async fn an_upgrade_that_dies_at_the_end_of_any_of_its_steps_is_finished_by_the_next_start() {
+    let mut app = App::start().await;
+    let steps = migrations().len() - 1;
+    let at_commits = (1..=steps).map(|step| (format!("upgrade.before_commit:{step}"), step));
+    for (point, version_then) in at_commits.chain([("upgrade.copied".to_owned(), 1)]) {
+        app.stop().await;
+        put_back(&app, 1, 20);
+        let mut command = app.command();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
+        let died = command.arg(app.data()).env(ARMED, &point).output();
+        let died = died.expect("it runs").status;
+        assert_eq!(died.signal(), Some(Signal::KILL.as_raw()), "{point}");
+        let file = app.data().join("wsexec.db");
+        assert_eq!(version(&file), version_then as i64, "{point}");
+        app.start_again().await;
+        let task = app.client().get("/wsexec/tasks/20").await.json();
+        assert_eq!(task["task"]["script"], "echo 20", "{point}");
+        assert_eq!(version(&file), migrations().len() as i64, "{point}");
+        println!("figure: killed at {point}: nothing lost of 20 tasks");
+    }
 }
 
 #[tokio::test]

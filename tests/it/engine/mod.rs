@@ -74,7 +74,7 @@ fn runs(marker: &str) -> bool {
 }
 
 /// The process that leads a running task's session, once the server has it on record.
-async fn located(app: &App, id: i64) -> u32 {
+pub async fn located(app: &App, id: i64) -> u32 {
     let begin = Instant::now();
     loop {
         let store = rusqlite::Connection::open(app.data().join("wsexec.db")).expect("the store");

@@ -116,8 +116,11 @@ impl App {
         self.look_through_log();
         self.process = Some(process);
         if let Ok(password) = std::fs::read_to_string(self.data().join("admin-password")) {
-            self.admin_password = password.trim_end_matches('\n').to_owned();
-            self.plant("the first password", &self.admin_password.clone());
+            let password = password.trim_end_matches('\n');
+            if password != self.admin_password {
+                password.clone_into(&mut self.admin_password);
+                self.plant("the first password", password);
+            }
         }
     }
 
@@ -236,6 +239,14 @@ impl App {
             self.stop().await;
         }
         self.launch().await;
+    }
+
+    /// Another value of a variable of the environment, or none, which counts from the next start
+    /// on.
+    pub fn set_env(&mut self, name: &str, value: Option<&str>) {
+        self.setup.environment.retain(|(known, _)| known != name);
+        let value = value.map(|value| (name.to_owned(), value.into()));
+        self.setup.environment.extend(value);
     }
 
     /// Another configuration, which counts from the next start on.

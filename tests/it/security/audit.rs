@@ -2,6 +2,7 @@
 
 use crate::harness::app::{App, Process};
 use crate::harness::client::send;
+use crate::harness::dice::Dice;
 use crate::harness::sshd::{self, Sshd};
 use reqwest::Method;
 use rusqlite::{Connection, params};
@@ -9,20 +10,6 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use wsexec::config::Config;
-
-/// Where the numbers of an edit come from: each edit can be made again by its seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: i64) -> i64 {
-        // SplitMix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        i64::try_from((z ^ (z >> 31)) % u64::try_from(limit).unwrap()).unwrap()
-    }
-}
 
 const COLUMNS: &str = r#"at, by, via, "from", action, object, count, detail, mac"#;
 
@@ -133,7 +120,7 @@ async fn a_thousand_edits_of_the_trail_are_a_thousand_found() {
     let mut missed = Vec::new();
     for number in 0..1000 {
         fs::write(&store, &whole).unwrap();
-        let mut dice = Dice(seed + number);
+        let mut dice = Dice::new(seed + number);
         let done = edit(&store, records, &mut dice);
         let found = if number % 100 == 0 {
             let mut command = app.command();
