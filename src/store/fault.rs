@@ -45,6 +45,8 @@ pub fn from_sqlite(error: rusqlite::Error) -> Error {
                 | ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked
                 | ErrorCode::SystemIoFailure
+                // Also where the disk fails to read, which SQLite cannot tell from damage.
+                | ErrorCode::DatabaseCorrupt
                 | ErrorCode::CannotOpen
                 | ErrorCode::ReadOnly
                 | ErrorCode::OutOfMemory
