@@ -89,17 +89,20 @@ pub fn pattern(data: &[u8]) {
     let mut fits = vec![false; name.len() + 1];
     fits[0] = true;
     for wanted in pattern.bytes() {
-        let before = std::mem::replace(&mut fits, vec![false; name.len() + 1]);
-        for end in 0..=name.len() {
-            let one = |end: usize| {
-                let is = wanted == b'?' || name.as_bytes()[end].eq_ignore_ascii_case(&wanted);
-                is && before[end]
+        let mut after: Vec<bool> = Vec::with_capacity(fits.len());
+        for (end, here) in fits.iter().enumerate() {
+            let last = end.checked_sub(1);
+            let one = |at: usize| {
+                let is = wanted == b'?' || name.as_bytes()[at].eq_ignore_ascii_case(&wanted);
+                is && fits[at]
             };
-            fits[end] = match wanted {
-                b'*' => before[end] || (end > 0 && fits[end - 1]),
-                _ => end > 0 && one(end - 1),
+            let fit = match wanted {
+                b'*' => *here || last.is_some_and(|at| after[at]),
+                _ => last.is_some_and(one),
             };
+            after.push(fit);
         }
+        fits = after;
     }
     assert_eq!(
         wildcard(pattern, name),
