@@ -148,8 +148,7 @@ pub(super) fn seen(scopes: &Scopes, it: Option<Instance>) -> Option<Instance> {
     it.filter(|it| scopes.see(it.into()))
 }
 
-/// The functions that lists are narrowed by: `sees(SCOPES, ID, IP, LABELS)` and
-/// `allows(SCOPES, LOGIN, ID, IP, LABELS)`.
+/// The function that instances are narrowed by: `sees(SCOPES, ID, IP, LABELS)`.
 pub(super) fn teach(c: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     let wrong = |why: String| rusqlite::Error::UserFunctionError(why.into());
@@ -177,15 +176,6 @@ pub(super) fn teach(c: &Connection) -> rusqlite::Result<()> {
             labels: &labels,
         };
         Ok(scopes_of(context)?.see(place))
-    })?;
-    c.create_scalar_function("allows", 5, flags, move |context| {
-        let (id, ip, labels) = place_of(context, 2)?;
-        let place = Place {
-            id,
-            ip: ip.as_deref(),
-            labels: &labels,
-        };
-        Ok(scopes_of(context)?.allow(&context.get::<String>(1)?, place))
     })
 }
 

@@ -45,11 +45,6 @@ impl Conditions {
         }
     }
 
-    /// A term as it is.
-    pub(super) fn is(&mut self, term: &str) {
-        self.terms.push(term.to_owned());
-    }
-
     /// A term with one `?` in it, for the value.
     pub(super) fn hold(&mut self, term: &str, value: impl ToSql + Send + 'static) {
         self.values.push(Box::new(value));
@@ -81,15 +76,37 @@ impl Conditions {
         table: &str,
         map: fn(&Row) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
+        let values = self.values.iter().map(|v| v.as_ref() as &dyn ToSql);
+        c.prepare_cached(&self.sql(columns, table))?
+            .query_map(rusqlite::params_from_iter(values), map)?
+            .collect()
+    }
+
+    /// Gives each row to `take`, for as long as that says true.
+    pub(super) fn each(
+        &self,
+        c: &Connection,
+        columns: &str,
+        table: &str,
+        mut take: impl FnMut(&Row) -> rusqlite::Result<bool>,
+    ) -> rusqlite::Result<()> {
+        let values = self.values.iter().map(|v| v.as_ref() as &dyn ToSql);
+        let mut statement = c.prepare_cached(&self.sql(columns, table))?;
+        let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            if !take(row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn sql(&self, columns: &str, table: &str) -> String {
         let filter = if self.terms.is_empty() {
             "TRUE".to_owned()
         } else {
             self.terms.join(" AND ")
         };
-        let sql = format!("SELECT {columns} FROM {table} WHERE {filter} {}", self.tail);
-        let values = self.values.iter().map(|v| v.as_ref() as &dyn ToSql);
-        c.prepare_cached(&sql)?
-            .query_map(rusqlite::params_from_iter(values), map)?
-            .collect()
+        format!("SELECT {columns} FROM {table} WHERE {filter} {}", self.tail)
     }
 }

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_openid.sql"),
     include_str!("migrations/0006_lines.sql"),
     include_str!("migrations/0007_home.sql"),
+    include_str!("migrations/0009_search.sql"),
 ];
 
 /// Keeps a store of an older schema as it is, in a file of its own beside it, before [`migrate`]

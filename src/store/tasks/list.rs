@@ -1,20 +1,11 @@
-//! Pages of tasks: what narrows them, and the search for a text.
+//! Pages of tasks, and what narrows them.
 
 use super::row::{COLUMNS, task};
-use crate::domain::{ApprovalState, Order, Page, Result, Scopes, State, Task, TaskFilter, TaskId};
+use crate::domain::{Page, Result, Scopes, Task, TaskFilter, TaskId};
 use crate::store::Store;
 use crate::store::conditions::Conditions;
-use std::time::{Duration, Instant};
-
-/// What a removed instance was called and labelled nobody knows any more.
-const ALLOWED: &str = "coalesce(
-     (SELECT allows(?, tasks.user, i.id, i.ip, i.labels) FROM instances i WHERE i.id = tasks.instance),
-     allows(?, tasks.user, tasks.instance, NULL, NULL))";
-
-/// Ids that one read looks through for a text.
-const WINDOW: i64 = 20_000;
-/// The same for who does not wait for all of it.
-const SHORT_WINDOW: i64 = 4_000;
+use rusqlite::types::Value;
+use std::time::Duration;
 
 impl Store {
     /// A page of the tasks, in the page's order, without their output. Where it takes longer than
@@ -29,89 +20,61 @@ impl Store {
         page: Page,
         patience: Option<Duration>,
     ) -> Result<(Vec<Task>, Option<TaskId>)> {
-        if filter.q.is_some() || !scopes.are_everything() {
+        let exact = exact(filter);
+        if filter.q.is_some() || !scopes.are_everything() || exact.len() > 1 {
             return self.search_tasks(filter, scopes, page, patience).await;
         }
-        let conditions = narrowed(filter, scopes, page);
+        let conditions = narrowed(filter, page, exact.first().map(|it| it.column));
         let found = self.read(move |c| conditions.select(c, COLUMNS, "tasks", task));
         Ok((found.await?, None))
     }
-
-    /// A text, or what a scope holds, is found by reading what it may stand in: in windows of ids, each a read of its own,
-    /// so that a long history holds neither a reader nor the log.
-    async fn search_tasks(
-        &self,
-        filter: &TaskFilter,
-        scopes: &Scopes,
-        page: Page,
-        patience: Option<Duration>,
-    ) -> Result<(Vec<Task>, Option<TaskId>)> {
-        const LAST: &str = "SELECT coalesce(max(id), 0) FROM tasks";
-        let began = Instant::now();
-        let last: i64 = self
-            .read(|c| c.prepare_cached(LAST)?.query_row([], |row| row.get(0)))
-            .await?;
-        let limit = page.limit.unwrap_or(u32::MAX) as usize;
-        let width = patience.map_or(WINDOW, |_| SHORT_WINDOW);
-        let mut after = page.after.unwrap_or(0).max(0);
-        let mut before = page.before.unwrap_or(i64::MAX).min(last + 1);
-        let mut found = Vec::new();
-        while found.len() < limit && after < before.saturating_sub(1) {
-            let (low, high) = match page.order {
-                Order::Asc => (after, before.min(after + width)),
-                Order::Desc => (after.max(before - width), before),
-            };
-            match page.order {
-                Order::Asc => after = high - 1,
-                Order::Desc => before = low + 1,
-            }
-            let window = Page {
-                limit: u32::try_from(limit - found.len()).ok(),
-                after: Some(low),
-                before: Some(high),
-                order: page.order,
-            };
-            let conditions = narrowed(filter, scopes, window);
-            let more = self.read(move |c| conditions.select(c, COLUMNS, "tasks", task));
-            found.extend(more.await?);
-            let left = found.len() < limit && after < before.saturating_sub(1);
-            if left && patience.is_some_and(|it| began.elapsed() > it) {
-                let reached = match page.order {
-                    Order::Asc => after,
-                    Order::Desc => before,
-                };
-                return Ok((found, Some(TaskId(reached))));
-            }
-        }
-        Ok((found, None))
-    }
 }
 
-/// Where the instance is given, its index is the one to take, whatever else is: a `+` keeps the
-/// planner from the others. What waits or runs anywhere is little, too.
-fn narrowed(filter: &TaskFilter, scopes: &Scopes, page: Page) -> Conditions {
-    let other = |column: &str| match filter.instance {
-        Some(_) => format!("+{column}"),
-        None => column.to_owned(),
+/// One value that a task has to have, and the index that lists the tasks that have it.
+pub(super) struct Exact {
+    pub(super) column: &'static str,
+    pub(super) index: &'static str,
+    pub(super) value: Value,
+}
+
+pub(super) fn exact(filter: &TaskFilter) -> Vec<Exact> {
+    let of = |column, index, value: Option<Value>| {
+        value.map(|value| Exact {
+            column,
+            index,
+            value,
+        })
     };
-    let state = match filter.state {
-        Some(State::Done | State::Abort) | None => other("state"),
-        Some(State::Init | State::Current) => "state".to_owned(),
-    };
+    let text = |text: Option<&String>| text.map(|it| Value::Text(it.clone()));
+    let state = filter.state.map(|it| Value::Text(it.as_str().to_owned()));
+    let approval = filter
+        .approval
+        .map(|it| Value::Text(it.as_str().to_owned()));
+    let instance = filter.instance.map(|it| Value::Integer(it.0));
+    [
+        of("instance", "tasks_by_instance", instance),
+        of("name", "tasks_by_name", text(filter.name.as_ref())),
+        of("tag", "tasks_by_tag", text(filter.tag.as_ref())),
+        of("user", "tasks_by_user", text(filter.user.as_ref())),
+        of("approval", "tasks_by_approval", approval),
+        of("state", "tasks_by_state", state),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What a filter asks for, on the way over the index of one column, or over the ids: a `+` keeps
+/// the planner from the other ways.
+pub(super) fn narrowed(filter: &TaskFilter, page: Page, by: Option<&str>) -> Conditions {
     let mut conditions = Conditions::page(page);
-    conditions.equal(&state, filter.state.map(State::as_str));
-    conditions.equal("instance", filter.instance.map(|i| i.0));
-    conditions.equal(&other("user"), filter.user.clone());
-    conditions.equal(&other("tag"), filter.tag.clone());
-    conditions.equal(&other("name"), filter.name.clone());
-    match filter.approval {
-        // As the index has it.
-        Some(ApprovalState::Waiting) => conditions.is("approval = 'waiting'"),
-        other => conditions.equal("approval", other.map(ApprovalState::as_str)),
+    for it in exact(filter) {
+        let column = match by {
+            Some(column) if column == it.column => it.column.to_owned(),
+            Some(_) | None => format!("+{}", it.column),
+        };
+        conditions.equal(&column, Some(it.value));
     }
     conditions.contains(&["name", "tag", "script"], filter.q.as_deref());
-    if !scopes.are_everything() {
-        conditions.hold(ALLOWED, scopes.to_string());
-    }
     conditions
 }

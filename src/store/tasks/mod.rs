@@ -7,7 +7,9 @@ mod list;
 mod queue;
 mod row;
 mod running;
+mod search;
 mod update;
+mod way;
 
 pub use queue::Claims;
 

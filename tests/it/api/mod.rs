@@ -15,6 +15,7 @@ mod instances;
 mod jump;
 mod launch;
 mod lists;
+mod many;
 mod metrics;
 mod raw;
 mod sessions;
