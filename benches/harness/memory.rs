@@ -68,3 +68,16 @@ fn entries(pid: u32, of: &str) -> usize {
     let entries = fs::read_dir(format!("/proc/{pid}/{of}"));
     entries.expect("our own process, on Linux").count()
 }
+
+/// KiB of a process and all below it; what several share is counted in parts (`Pss` of proc(5)).
+pub fn proportional(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let own = rollup.lines().find_map(|line| {
+        let figure = line.strip_prefix("Pss:")?.split_whitespace().next()?;
+        figure.parse::<u64>().ok()
+    });
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let below = children.split_whitespace().filter_map(|it| it.parse().ok());
+    own.unwrap_or(0) + below.map(proportional).sum::<u64>()
+}

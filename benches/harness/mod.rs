@@ -18,6 +18,7 @@ pub mod users;
 
 pub mod memory;
 pub mod netns;
+pub mod past;
 pub mod report;
 pub mod server;
 pub mod wrk;
@@ -36,6 +37,16 @@ pub fn sshd() -> Builder {
 ///
 /// What is missed is no error.
 pub fn figures(bench: &str, letters: &[&str], measure: impl AsyncFn(&str) -> Vec<Row>) -> ExitCode {
+    figures_told(bench, letters, measure, |_, _| {})
+}
+
+/// The same, and tells of them: the rows, and whether they are all that there are.
+pub fn figures_told(
+    bench: &str,
+    letters: &[&str],
+    measure: impl AsyncFn(&str) -> Vec<Row>,
+    tell: impl FnOnce(&[Row], bool),
+) -> ExitCode {
     let usage = format!(
         "usage: cargo bench --bench {bench} -- [{}]...",
         letters.join("|")
@@ -55,6 +66,7 @@ pub fn figures(bench: &str, letters: &[&str], measure: impl AsyncFn(&str) -> Vec
     if wanted.is_empty() {
         wanted = letters.to_vec();
     }
+    let whole = letters.iter().all(|it| wanted.contains(it));
     if let Some(code) = netns::enter() {
         return code;
     }
@@ -68,5 +80,6 @@ pub fn figures(bench: &str, letters: &[&str], measure: impl AsyncFn(&str) -> Vec
         rows.extend(runtime.block_on(measure(letter)));
     }
     report::table(&rows);
+    tell(&rows, whole);
     ExitCode::SUCCESS
 }

@@ -1,6 +1,7 @@
 //! What is printed.
 
 use std::fs;
+use std::path::Path;
 
 /// One figure.
 pub struct Row {
@@ -13,6 +14,11 @@ pub struct Row {
 /// Prints the figures; what is missed is no error.
 pub fn table(rows: &[Row]) {
     println!();
+    print!("{}", markdown(rows));
+}
+
+/// The figures as a table.
+pub fn markdown(rows: &[Row]) -> String {
     let head = ("figure", "goal", "seen", "met");
     let width = |text: fn(&Row) -> &str, head: &str| {
         let longest = rows.iter().map(|row| text(row).chars().count()).max();
@@ -21,8 +27,11 @@ pub fn table(rows: &[Row]) {
     let figure = width(|row| row.figure, head.0);
     let goal = width(|row| row.goal, head.1);
     let seen = width(|row| &row.seen, head.2);
-    let line = |a: &str, b: &str, c: &str, d: &str| {
-        println!("| {a:figure$} | {b:goal$} | {c:seen$} | {d:3} |");
+    let mut text = String::new();
+    let mut line = |a: &str, b: &str, c: &str, d: &str| {
+        text.push_str(&format!(
+            "| {a:figure$} | {b:goal$} | {c:seen$} | {d:3} |\n"
+        ));
     };
     line(head.0, head.1, head.2, head.3);
     line(
@@ -35,6 +44,22 @@ pub fn table(rows: &[Row]) {
         let met = if row.met { "yes" } else { "no" };
         line(row.figure, row.goal, &row.seen, met);
     }
+    text
+}
+
+/// Keeps a page beside the benchmarks.
+pub fn write(name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("benches")
+        .join(name);
+    fs::write(&file, text).expect("it may write there");
+    println!("\nwritten to {}", file.display());
+}
+
+/// The day, in UTC.
+pub fn today() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    now.date().to_string()
 }
 
 /// The machine in a line.

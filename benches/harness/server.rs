@@ -30,36 +30,19 @@ impl Server {
     pub fn start(config: &str, identity: Option<&Path>) -> Self {
         let home = TempDir::new().expect("a temporary directory");
         fs::write(home.path().join("wsexec.toml"), config).expect("a config file");
-        let log = File::create(home.path().join("log")).expect("a log file");
-        let mut command = program(home.path());
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
-        if let Some(identity) = identity {
-            command.arg("--ssh-identity").arg(identity);
-        }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log);
-        let began = Instant::now();
-        let mut child = command.spawn().expect("the built program starts");
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
-        stdout.read_line(&mut line).expect("a line");
-        let start = began.elapsed();
-        let address = line
-            .trim_end()
-            .strip_prefix("wsexec ready https://")
-            .and_then(|address| address.parse().ok());
-        let Some(address) = address else {
-            let log = fs::read_to_string(home.path().join("log")).unwrap_or_default();
-            panic!("it does not start: {line}{log}");
-        };
+        let (child, address, start) = launch(home.path(), identity);
         Self {
             home,
             child,
             address,
             start,
         }
+    }
+
+    /// Stops it, and starts it again on what it has.
+    pub fn restart(&mut self, identity: Option<&Path>) {
+        self.stop();
+        (self.child, self.address, self.start) = launch(self.home.path(), identity);
     }
 
     pub fn pid(&self) -> u32 {
@@ -122,20 +105,13 @@ impl Server {
         reply.json()["instance"]["id"].as_i64().expect("an id")
     }
 
-    /// Declares the sshd.
-    pub async fn declare_sshd(&self, client: &Client, sshd: &Sshd) -> i64 {
-        self.declare(client, "127.0.0.1", sshd.port()).await
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
+    fn stop(&mut self) {
         let pid = Pid::from_raw(self.pid().cast_signed()).expect("a process id");
-        // The second one does not wait for scripts.
-        for _ in 0..2 {
+        // The second one does not wait for scripts; a large store takes a moment to close.
+        for seconds in [1, 20] {
             let _ = kill_process(pid, Signal::TERM);
             let began = Instant::now();
-            while began.elapsed() < Duration::from_secs(1) {
+            while began.elapsed() < Duration::from_secs(seconds) {
                 if matches!(self.child.try_wait(), Ok(Some(_))) {
                     return;
                 }
@@ -145,6 +121,46 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+
+    /// Declares the sshd.
+    pub async fn declare_sshd(&self, client: &Client, sshd: &Sshd) -> i64 {
+        self.declare(client, "127.0.0.1", sshd.port()).await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The process, where it listens, and how long it took to be ready.
+fn launch(home: &Path, identity: Option<&Path>) -> (Child, SocketAddr, Duration) {
+    let log = File::create(home.join("log")).expect("a log file");
+    let mut command = program(home);
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    if let Some(identity) = identity {
+        command.arg("--ssh-identity").arg(identity);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log);
+    let began = Instant::now();
+    let mut child = command.spawn().expect("the built program starts");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+    stdout.read_line(&mut line).expect("a line");
+    let start = began.elapsed();
+    let address = line
+        .trim_end()
+        .strip_prefix("wsexec ready https://")
+        .and_then(|address| address.parse().ok());
+    let Some(address) = address else {
+        let log = fs::read_to_string(home.join("log")).unwrap_or_default();
+        panic!("it does not start: {line}{log}");
+    };
+    (child, address, start)
 }
 
 /// A task to post.

@@ -1,13 +1,12 @@
 //! (a) Every page beside a million tasks.
 
-use super::harness;
 use super::harness::client::{Client, send};
+use super::harness::{self, past};
 use super::report::{Row, median};
 use super::server::{self, Server, wait_for};
 use reqwest::Method;
-use rusqlite::{Connection, params};
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const TASKS: i64 = 1_000_000;
 const INSTANCES: i64 = 2_000;
@@ -47,7 +46,8 @@ pub async fn measure() -> Vec<Row> {
     let reply = client.post("/wsexec/users", &narrow).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     let began = Instant::now();
-    fill(&server, ended[0]);
+    past::instances(&server, INSTANCES);
+    past::tasks(&server, ended[0], 0, TASKS);
     println!(
         "(a) {TASKS} tasks on {INSTANCES} instances, made in {:.0} s; {TIMES} GETs of each page over HTTPS: median ms, p99, bytes",
         began.elapsed().as_secs_f64()
@@ -166,72 +166,4 @@ async fn look(client: &Client, pages: &[Page]) -> Vec<Seen> {
         });
     }
     all
-}
-
-/// Puts tasks and instances beside those that are there, as the program would have: some have
-/// failed, and the last two days have some thousands.
-fn fill(server: &Server, like: i64) {
-    let store = Connection::open(server.path("data/wsexec.db")).expect("the store");
-    store
-        .busy_timeout(Duration::from_secs(30))
-        .expect("a setting");
-    let columns = |table: &str| {
-        let sql = format!("SELECT name FROM pragma_table_info('{table}') WHERE name <> 'id'");
-        let mut names = store.prepare(&sql).expect("a query");
-        let names = names
-            .query_map([], |row| row.get::<_, String>(0))
-            .expect("columns");
-        names.collect::<Result<Vec<_>, _>>().expect("columns")
-    };
-    let copy = |table: &str, count: i64, like: i64, other: &[(&str, &str)]| {
-        let names = columns(table);
-        let values: Vec<String> = names
-            .iter()
-            .map(|name| match other.iter().find(|it| it.0 == name) {
-                Some((_, value)) => (*value).to_owned(),
-                None => format!("\"{name}\""),
-            })
-            .collect();
-        let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
-        let sql = format!(
-            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
-             INSERT INTO {table} ({}) SELECT {} FROM n, {table} WHERE id = ?2",
-            names.join(", "),
-            values.join(", ")
-        );
-        store.execute(&sql, params![count, like]).expect("rows");
-    };
-    copy(
-        "instances",
-        INSTANCES,
-        1,
-        &[
-            ("ip", "'10.' || (n / 250) || '.7.' || (n % 250)"),
-            ("tag", "'Server ' || n || ' in rack ' || (n % 40)"),
-        ],
-    );
-    copy(
-        "tasks",
-        TASKS,
-        like,
-        &[
-            ("name", "'Nightly backup ' || (n % 500)"),
-            ("tag", "'Every night'"),
-            ("instance", "1 + n % 2000"),
-            (
-                "script",
-                "'#!/bin/sh\n# backup of volume ' || (n % 500) || '\nset -eu\ntar -c /srv/data | gzip > /backup/data.tgz\n'",
-            ),
-            ("state", "iif(n % 50 = 0, 'ABORT', 'DONE')"),
-            ("outcome", "iif(n % 50 = 0, 'timed_out', 'exited')"),
-            ("rc", "iif(n % 50 = 0, NULL, n % 30 = 0)"),
-            ("start", "unixepoch() - (1000000 - n) * 20"),
-            ("end", "unixepoch() - (1000000 - n) * 20 + n % 300"),
-            ("created", "unixepoch() - (1000000 - n) * 20"),
-            ("stdout_bytes", "0"),
-        ],
-    );
-    store
-        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
-        .expect("it is written");
 }

@@ -10,6 +10,8 @@ mod harness;
 mod many;
 mod pool;
 mod silent;
+#[path = "../harness/simulated.rs"]
+#[allow(dead_code, reason = "scale uses more of it")]
 mod simulated;
 
 use harness::{memory, report, server, wrk};

@@ -18,6 +18,8 @@ use tokio::net::TcpListener;
 
 /// The script that never ends.
 pub const HOLD: &str = "hold";
+/// The script that says a line and ends well after so many seconds, which follow.
+pub const STAY: &str = "stay ";
 const MODE: &str = "simulated-machines";
 /// Between two lines of a script.
 const PACE: Duration = Duration::from_secs(10);
@@ -134,8 +136,16 @@ impl Handler for Machine {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         session.channel_success(channel)?;
+        let text = String::from_utf8_lossy(command);
+        let stays = text.strip_prefix(STAY).and_then(|it| it.parse().ok());
         if command == HOLD.as_bytes() {
             tokio::spawn(hold(session.handle(), channel));
+        } else if let Some(seconds) = stays {
+            tokio::spawn(stay(
+                session.handle(),
+                channel,
+                Duration::from_secs(seconds),
+            ));
         } else {
             // What WSEXEC asks beside a script finds nothing here.
             session.exit_status_request(channel, 1)?;
@@ -155,4 +165,12 @@ async fn hold(handle: Handle, channel: ChannelId) {
         }
         tokio::time::sleep(PACE).await;
     }
+}
+
+async fn stay(handle: Handle, channel: ChannelId, time: Duration) {
+    let _ = handle.data(channel, "a line\n".to_owned()).await;
+    tokio::time::sleep(time).await;
+    let _ = handle.exit_status_request(channel, 0).await;
+    let _ = handle.eof(channel).await;
+    let _ = handle.close(channel).await;
 }
