@@ -10,7 +10,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 
 /// A longer list than this is no better than looking at the tasks themselves, in their order.
-const LONGEST: i64 = 50_000;
+const LONGEST: i64 = 25_000;
 /// Ids that the index of texts knows as one.
 const BLOCK: i64 = 64;
 /// A text of one or two characters that so many sequences of three begin with is nearly everywhere.
