@@ -1,4 +1,4 @@
-use crate::domain::{Error, Kind};
+use crate::domain::Error;
 use rusqlite::ErrorCode;
 
 /// What can go wrong inside a write: SQLite's own trouble, or a rule of the domain that says no.
@@ -45,8 +45,6 @@ pub fn from_sqlite(error: rusqlite::Error) -> Error {
                 | ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked
                 | ErrorCode::SystemIoFailure
-                // Also where the disk fails to read, which SQLite cannot tell from damage.
-                | ErrorCode::DatabaseCorrupt
                 | ErrorCode::CannotOpen
                 | ErrorCode::ReadOnly
                 | ErrorCode::OutOfMemory
@@ -55,9 +53,10 @@ pub fn from_sqlite(error: rusqlite::Error) -> Error {
     if passing {
         Error::unavailable("The store cannot do this now. Try again later.", 5).caused_by(error)
     } else if is_damage(&error) {
-        Error::new(
-            Kind::Internal,
-            "The store is damaged. Whoever runs the server finds what to do by `wsexec check`.",
+        // SQLite cannot tell the one from the other, and the other may pass.
+        Error::unavailable(
+            "The store is damaged, or its disk fails to read. Whoever runs the server finds what to do by `wsexec check`.",
+            60,
         )
         .caused_by(error)
     } else {
