@@ -45,6 +45,11 @@ impl Conditions {
         }
     }
 
+    /// A term as it is.
+    pub(super) fn is(&mut self, term: &str) {
+        self.terms.push(term.to_owned());
+    }
+
     /// A term with one `?` in it, for the value.
     pub(super) fn hold(&mut self, term: &str, value: impl ToSql + Send + 'static) {
         self.values.push(Box::new(value));

@@ -133,7 +133,10 @@ async fn a_damaged_page_is_found_told_and_never_answered_from() {
             };
             assert!([200, 503].contains(&status), "{path}: {status} {body}");
             if status == 503 {
-                assert!(body.contains("The store is damaged, or its disk fails to read."), "{body}");
+                assert!(
+                    body.contains("The store is damaged, or its disk fails to read."),
+                    "{body}"
+                );
                 failed = true;
             }
         }
