@@ -62,10 +62,11 @@ pub async fn as_pages<E: Endpoint>(pages: Arc<E>, request: Request) -> Result<Re
 }
 
 /// The last words of addresses that are no pages: a form on the page before them is sent there.
-const ACTS: [&str; 16] = [
+const ACTS: [&str; 17] = [
     "approval",
     "cancel",
     "rerun",
+    "pin",
     "delete",
     "state",
     "host_key",
@@ -89,7 +90,9 @@ fn allowed(path: &str) -> &'static str {
     match path.rsplit('/').next() {
         Some(act) if ACTS.contains(&act) => "POST",
         Some(id) if path.starts_with("/users/") && id.parse::<i64>().is_ok() => FORM,
-        Some("login" | "new" | "edit" | "bulk" | "confirm" | "code" | "second_factor") => FORM,
+        Some(
+            "login" | "new" | "edit" | "amend" | "bulk" | "confirm" | "code" | "second_factor",
+        ) => FORM,
         _ => "GET, HEAD",
     }
 }

@@ -30,7 +30,7 @@ async fn a_posted_task_runs_and_tells_all_of_itself() {
         "outcome": "exited", "reason": null, "signal": null, "created": task["created"],
         "created_by": "admin", "timeout": null, "mode": "attached", "env": {}, "cwd": null,
         "interpreter": null, "become": null, "pty": false, "secrets": {}, "approval": null, "masked": 0, "stdin_bytes": 0, "retries": 0,
-        "retry_delay": 10, "attempt": 1, "cancel_requested": false, "amended": false,
+        "retry_delay": 10, "attempt": 1, "cancel_requested": false, "amended": false, "pinned": false,
         "stdout_bytes": 3, "stderr_bytes": 3, "stdout_gap": null, "stderr_gap": null,
     });
     assert_eq!(task, expected);

@@ -168,6 +168,27 @@ async fn a_result_is_amended_on_a_page_and_the_second_of_two_tabs_overwrites_not
 }
 
 #[tokio::test]
+async fn an_amendment_that_was_sent_after_the_login_was_over_is_kept() {
+    let app = App::start().await;
+    let instance = app.declare("127.0.0.1", 1).await;
+    let id = ran(&app, instance, "true").await;
+    let visitor = Visitor::logged_in(&app).await;
+    let path = format!("/tasks/{id}/amend");
+    let version = hidden(&visitor.read(&path).await, "version");
+    Visitor::logged_in(&app)
+        .await
+        .submit("/account/end_others", &[])
+        .await;
+    let fields = [("version", &*version), ("name", "n"), ("stdout", "by hand")];
+    let lost = visitor.submit(&path, &fields).await;
+    assert_eq!(lost.status, 401, "{}", lost.text());
+    assert!(lost.text().contains("by hand"), "{}", lost.text());
+    let pin = visitor.submit(&format!("/tasks/{id}/pin"), &[]).await;
+    let back = pin.header("location");
+    assert!(back.ends_with(&format!("%2Ftasks%2F{id}")), "{back}");
+}
+
+#[tokio::test]
 async fn nobody_is_offered_to_amend_what_runs_or_is_not_theirs() {
     let (_sshd, app, instance) = machine().await;
     let admin = Visitor::logged_in(&app).await;
