@@ -1,6 +1,10 @@
-//! The curl lines of the service that this one replaces, with `https` for `http`.
+//! The curl lines of the service that this one replaces, with `https` for `http`, and those of our own
+//! documents.
 
 use super::Bench;
+use crate::harness::app::App;
+use crate::harness::sshd::{self, Sshd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 
 impl Bench {
@@ -116,4 +120,67 @@ async fn every_curl_line_of_the_old_service_works() {
     ] {
         assert_answer(&bench.curl(line), status, &[part]);
     }
+}
+
+#[tokio::test]
+async fn the_examples_of_the_documents_work_as_they_stand() {
+    let page = include_str!("../../../docs/api.md");
+    let block = page.split("```sh\n").nth(1).expect("examples");
+    let block = block.split("```").next().expect("their end");
+    let sshd = Sshd::start();
+    let app = App::builder().identity(sshd.identity()).start().await;
+    let login = format!(
+        "machine 127.0.0.1 login admin password {}\n",
+        app.admin_password()
+    );
+    let netrc = app.path("login");
+    let mut file = std::fs::OpenOptions::new();
+    let file = file.write(true).create_new(true).mode(0o600).open(&netrc);
+    std::io::Write::write_all(&mut file.expect("a file"), login.as_bytes()).expect("room");
+    let mut script = block.to_owned();
+    for (there, here) in [
+        ("https://127.0.0.1:8443", &*app.url()),
+        ("certs/wsexec.crt", "\"$CERTIFICATE\""),
+        ("~/.wsexec-login", "\"$LOGIN\""),
+        (
+            "\"ip\": \"10.0.0.7\"",
+            &format!("\"ip\": \"127.0.0.1\", \"port\": {}", sshd.port()),
+        ),
+        (
+            "\"user\": \"deploy\"",
+            &format!("\"user\": \"{}\"", sshd::user()),
+        ),
+    ] {
+        assert!(script.contains(there), "{there}");
+        script = script.replace(there, here);
+    }
+    let ran = Command::new("sh")
+        .args(["-euc", &script])
+        .env("CERTIFICATE", app.certificate())
+        .env("LOGIN", netrc)
+        .output()
+        .expect("curl is installed");
+    let (out, err) = (
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr),
+    );
+    assert!(ran.status.success(), "{out}\n{err}");
+    for part in [
+        "\"labels\":{\"env\":\"prod\"}",
+        "\"state\":\"DONE\"",
+        "event: end",
+        "Filesystem",
+        "\"outcome\":\"cancelled\"",
+        "\"pinned\":true",
+        "{\"result\":true}",
+        "\"wsx_",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let all = app.client().get("/wsexec/tasks").await.json();
+    assert_eq!(
+        all["tasks"].as_array().map(Vec::len),
+        Some(1),
+        "started once"
+    );
 }
