@@ -1,5 +1,6 @@
 use super::Shared;
 use super::identities::{At, Use, become_password, instance_of, secrets};
+use super::patience::patiently;
 use crate::domain::{Instance, Outcome, Task};
 use crate::ssh::{Command, Failure};
 use bytes::Bytes;
@@ -53,7 +54,7 @@ async fn stdin(shared: &Shared, task: &Task) -> Result<Option<Bytes>, Failure> {
     if task.stdin_bytes == 0 {
         return Ok(None);
     }
-    match shared.store.task_stdin(task.id).await {
+    match patiently(shared, || shared.store.task_stdin(task.id)).await {
         Ok(stdin) => Ok(stdin.map(Bytes::from)),
         Err(error) => {
             tracing::error!(task = task.id.0, %error, "cannot read the standard input of a task");

@@ -1,6 +1,7 @@
 //! What a run uses of what the store keeps by name: looked up, opened and noted when it is used.
 
 use super::Shared;
+use super::patience::patiently;
 use crate::domain::{
     By, Identity, IdentityKind, Instance, InstanceId, Outcome, SealedPlace, SealedValues,
     SecretValues, Task, TaskId,
@@ -99,7 +100,8 @@ async fn find(
     name: &str,
     kind: IdentityKind,
 ) -> Result<Option<(Identity, SealedValues)>, Failure> {
-    let found = shared.store.sealed_identity(name).await.map_err(|error| {
+    let found = patiently(shared, || shared.store.sealed_identity(name)).await;
+    let found = found.map_err(|error| {
         tracing::error!(identity = name, %error, "cannot read an identity");
         refused(name, "could not be read from the store")
     })?;
@@ -181,7 +183,8 @@ fn refused(name: &str, why: &str) -> Failure {
 /// # Errors
 /// `start_failed` where it is gone, or the store does not tell.
 pub async fn instance_of(shared: &Shared, id: InstanceId) -> Result<Instance, Failure> {
-    let found = shared.store.instance(id).await.ok().flatten();
+    let found = patiently(shared, || shared.store.instance(id)).await;
+    let found = found.ok().flatten();
     found.ok_or_else(|| {
         let reason = "The store did not tell what the instance is, so nothing was run.";
         Failure::new(Outcome::StartFailed, reason)

@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod health;
 mod identities;
 mod output;
+mod patience;
 mod recover;
 mod redact;
 mod remains;

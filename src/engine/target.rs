@@ -3,6 +3,7 @@
 
 use super::Shared;
 use super::identities::{At, Use, login_key};
+use super::patience::patiently;
 use crate::domain::{Hop, HostKey, Instance, InstanceId, InstanceState, Outcome, ShownKey};
 use crate::ssh::{Failure, Lease, Target};
 
@@ -39,7 +40,8 @@ async fn reach(
     login: (&str, Use),
     reuse: bool,
 ) -> Result<Lease, Failure> {
-    let way = shared.store.way(id).await.map_err(|error| {
+    let way = patiently(shared, || shared.store.way(id)).await;
+    let way = way.map_err(|error| {
         tracing::error!(instance = id.0, %error, "cannot read the way to an instance");
         Failure::new(
             Outcome::StartFailed,
@@ -175,7 +177,8 @@ async fn trust(shared: &Shared, instance: &Instance, key: &HostKey) -> Result<()
         return Ok(());
     }
     let now = shared.clock.now();
-    match shared.store.pin_host_key(instance, key.clone(), now).await {
+    let pin = || shared.store.pin_host_key(instance, key.clone(), now);
+    match patiently(shared, pin).await {
         Ok(Some(on_record)) if on_record == *key => Ok(()),
         Ok(Some(on_record)) => Err(Failure::new(
             Outcome::HostKeyRefused,
