@@ -21,6 +21,8 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 20.0;
 const ABOVE: f64 = 40.0;
 const BELOW: f64 = 44.0;
+/// Half of the longest number below a plot hangs over its end.
+const OVER: f64 = 20.0;
 const IN_A_ROW: usize = 2;
 
 const STYLE: &str = "\
@@ -36,7 +38,8 @@ text { fill: #e6edf3 } .paper { fill: #0d1117 } .axis { stroke: #7d8590 } .grid 
 /// All of them, two in a row.
 pub fn svg(plots: &[Plot]) -> String {
     let rows = plots.len().div_ceil(IN_A_ROW);
-    let (width, height) = (WIDTH * IN_A_ROW as f64, HEIGHT * rows as f64);
+    let width = WIDTH * IN_A_ROW as f64 + OVER;
+    let height = HEIGHT * rows as f64;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n\
          <title>How WSEXEC grows</title>\n<style>\n{STYLE}\n</style>\n\

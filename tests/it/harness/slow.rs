@@ -18,6 +18,9 @@ use tokio_rustls::client::TlsStream;
 
 /// Between two bytes.
 const DRIBBLE: Duration = Duration::from_millis(500);
+/// Between one of each kind and the next: of a thousand at once the kernel forgets some that wait to be
+/// accepted, and those that say nothing never learn of it.
+const APART: Duration = Duration::from_millis(5);
 /// What a slow reader takes in before it has read.
 const WINDOW: u32 = 4096;
 
@@ -82,9 +85,14 @@ impl Slow {
     /// never does.
     pub fn crowd(&self, of_each: usize) -> JoinSet<()> {
         let mut crowd = JoinSet::new();
-        for _ in 0..of_each {
+        for number in 0..of_each {
+            let turn = APART * u32::try_from(number).expect("some hundreds");
             for kind in Kind::ALL {
-                crowd.spawn(self.clone().hold(kind));
+                let slow = self.clone();
+                crowd.spawn(async move {
+                    tokio::time::sleep(turn).await;
+                    slow.hold(kind).await;
+                });
             }
         }
         crowd
