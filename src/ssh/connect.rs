@@ -31,7 +31,7 @@ pub(super) struct Guard {
 impl Guard {
     /// Both ends as the server writes them; none where the way leads through another machine.
     pub fn ends(&self) -> Option<String> {
-        self.socket.as_ref()?.ends()
+        Some(self.socket.as_ref()?.ends().to_owned())
     }
 }
 

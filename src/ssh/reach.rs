@@ -9,7 +9,7 @@ use crate::domain;
 use bytes::Bytes;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -111,7 +111,11 @@ async fn through(inner: &Inner, target: &Target, session: &Session) -> Result<Ra
 }
 
 /// A duplicate of a connection's socket, which shuts the connection down when it is dropped.
-pub(super) struct Socket(socket2::Socket);
+pub(super) struct Socket {
+    socket: socket2::Socket,
+    /// Known from the start: of a connection that was reset nobody learns it any more (ENOTCONN).
+    ends: String,
+}
 
 impl Socket {
     fn prepare(stream: &TcpStream) -> io::Result<Self> {
@@ -124,27 +128,24 @@ impl Socket {
                 .with_retries(3),
         )?;
         socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-        socket.try_clone().map(Self)
+        let (ours, theirs) = (stream.local_addr()?, stream.peer_addr()?);
+        let end = |at: SocketAddr| format!("{} {}", at.ip(), at.port());
+        Ok(Self {
+            socket: socket.try_clone()?,
+            ends: format!("{} {}", end(ours), end(theirs)),
+        })
     }
 
     /// Both ends as a server writes them into `SSH_CONNECTION` (ssh(1)), where nothing between
     /// translates addresses.
-    pub fn ends(&self) -> Option<String> {
-        let end = |address: io::Result<socket2::SockAddr>| address.ok()?.as_socket();
-        let (ours, theirs) = (end(self.0.local_addr())?, end(self.0.peer_addr())?);
-        Some(format!(
-            "{} {} {} {}",
-            ours.ip(),
-            ours.port(),
-            theirs.ip(),
-            theirs.port()
-        ))
+    pub fn ends(&self) -> &str {
+        &self.ends
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         // Fails where the other side was faster, which is as good.
-        let _ = self.0.shutdown(Shutdown::Both);
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
